@@ -1,0 +1,319 @@
+"""From what a miner did in a round to its score.
+
+All functions here are pure: the state of the scores is a frozen value keyed by hotkey, and
+`update` gives the next one. For each miner that was asked something in a round
+
+    raw        = quality * speed * reliability                      each in [0, 1]
+    normalised = raw / reference                                    in [0, 1]
+    score      = (1 - step) * score + step * normalised             moving average
+
+- quality: mean reward of its answers without the worst and the best one (from three answers on).
+  Prompts on which the median miner did badly are left out: they tell about the prompt.
+- speed: tokens a second over the time in which the miner had work from us, relative to the
+  round's median miner and capped; times the square root of the same for the time to first token.
+  Linear in throughput on purpose: n hotkeys on one machine share its throughput, so together they
+  earn what one would, as long as that one is below the cap.
+- reliability: the share of the work asked for that was delivered, squared. Work is counted in
+  tokens, so that who answers only the cheap requests is scored down.
+- reference: the best raw score of the round, or the decayed best of the rounds before if that is
+  more, so that a miner queried alone is not the best by default.
+
+A slashed miner's score is zero and stays zero until it is pardoned; then it starts from zero.
+A hotkey never seen before starts from the prior. A miner that was not queried keeps its score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+from types import MappingProxyType
+
+from subnet.errors import RewardError
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringRules:
+    """The constants of the formulas above. Changing any changes what every miner earns."""
+
+    step: float = 0.1
+    """Weight of the newest round in the moving average, in (0, 1]."""
+    prior: float = 0.2
+    """Normalised score that a new hotkey starts from; it is not paid before its first answer."""
+    speed_cap: float = 2.0
+    """Throughput beyond this multiple of the round's median earns nothing more; at least 1."""
+    first_token_cap: float = 2.0
+    """The same for the time to first token."""
+    reliability_power: float = 2.0
+    """Exponent of the delivered share; at least 1."""
+    reference_decay: float = 0.99
+    """What remains of the best raw score after a round without a better one."""
+    odd_prompt_ratio: float = 0.5
+    """A prompt is left out when its median quality is below this share of the round's median."""
+    odd_prompt_answers: int = 3
+    """Answers by different miners that a prompt needs before it can be called odd."""
+
+    def __post_init__(self) -> None:
+        checks = (
+            ("step", 0.0 < self.step <= 1.0),
+            ("prior", 0.0 <= self.prior <= 1.0),
+            ("speed_cap", self.speed_cap >= 1.0),
+            ("first_token_cap", self.first_token_cap >= 1.0),
+            ("reliability_power", self.reliability_power >= 1.0),
+            ("reference_decay", 0.0 <= self.reference_decay <= 1.0),
+            ("odd_prompt_ratio", 0.0 <= self.odd_prompt_ratio <= 1.0),
+            ("odd_prompt_answers", self.odd_prompt_answers >= 2),
+        )
+        for name, holds in checks:
+            if not holds:
+                raise RewardError(f"scoring rule {name} = {getattr(self, name)!r} is out of range")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One request to one miner, and what came back.
+
+    `work` is what was asked for, in tokens (prompt tokens plus max_tokens, at least 1). Times are in
+    seconds on one clock of the validator's, taken at the socket write, the first token and the last
+    byte, so that no delay of ours counts as the miner's. `quality` is the reward of the answer, or
+    None where it was not scored (an abstention: it says nothing about quality). A request that got
+    no usable answer has `tokens` 0 and `answered` False. Requests that failed through our own fault
+    must not be given at all.
+    """
+
+    hotkey: str
+    prompt: str
+    """Label of the prompt; samples of different miners with the same label were asked the same."""
+    work: int
+    answered: bool
+    quality: float | None = None
+    tokens: int = 0
+    sent_at: float = 0.0
+    first_token_at: float | None = None
+    finished_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.work < 1:
+            raise RewardError(f"work of a sample is {self.work}; count at least one token")
+        if self.quality is not None and not 0.0 <= self.quality <= 1.0:
+            raise RewardError(f"quality {self.quality!r} is outside [0, 1]")
+        if self.answered and not (math.isfinite(self.sent_at) and self.finished_at >= self.sent_at):
+            raise RewardError(f"answer finished at {self.finished_at} but was asked at {self.sent_at}")
+        if self.tokens < 0 or (self.tokens and not self.answered):
+            raise RewardError(f"{self.tokens} tokens in a sample with answered={self.answered}")
+
+
+@dataclass(frozen=True, slots=True)
+class RoundScore:
+    """What one round said about one miner; every term is in [0, 1]."""
+
+    hotkey: str
+    asked: int
+    answered: int
+    quality: float
+    speed: float
+    reliability: float
+    raw: float
+    normalised: float
+    tokens_per_second: float
+    first_token_seconds: float | None
+    median_tokens_per_second: float
+    median_first_token_seconds: float | None
+    odd_prompts: int
+    """How many of its answers were left out because the prompt was odd."""
+    slashed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The score of one hotkey: `score` in [0, 1], rounds and answers seen, and the last round's terms."""
+
+    score: float
+    rounds: int = 0
+    answered: int = 0
+    slashed: bool = False
+    last: RoundScore | None = None
+
+    @property
+    def payable(self) -> float:
+        """What may be turned into weight: nothing while slashed or before the first answer."""
+        return 0.0 if self.slashed or self.answered == 0 else self.score
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreBook:
+    """All standings, keyed by hotkey (ss58 or hex, as the caller likes, but always the same)."""
+
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+    reference: float = 0.0
+    rounds: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "standings", MappingProxyType(dict(self.standings)))
+
+    def standing(self, hotkey: str, rules: ScoringRules) -> Standing:
+        """The standing of a hotkey; the prior for one that was never queried."""
+        return self.standings.get(hotkey) or Standing(rules.prior)
+
+
+def busy_seconds(spans: Iterable[tuple[float, float]]) -> float:
+    """Length of the union of (start, end) spans: the time in which at least one request was open."""
+    total, reach = 0.0, -math.inf
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reach))
+        reach = max(reach, end)
+    return total
+
+
+def odd_prompts(samples: Sequence[Sample], rules: ScoringRules) -> frozenset[str]:
+    """Labels of prompts on which the median miner did far worse than on the median prompt."""
+    by_prompt: dict[str, dict[str, list[float]]] = {}
+    for sample in samples:
+        if sample.answered and sample.quality is not None:
+            by_prompt.setdefault(sample.prompt, {}).setdefault(sample.hotkey, []).append(sample.quality)
+    level = {
+        prompt: median(median(values) for values in miners.values())
+        for prompt, miners in by_prompt.items()
+        if len(miners) >= rules.odd_prompt_answers
+    }
+    if len(level) < 2:
+        return frozenset()
+    usual = median(level.values())
+    return frozenset(prompt for prompt, value in level.items() if value < rules.odd_prompt_ratio * usual)
+
+
+def trimmed_mean(values: Sequence[float]) -> float:
+    """Mean without one smallest and one largest value, from three values on; 0 of nothing."""
+    ordered = sorted(values)
+    kept = ordered[1:-1] if len(ordered) >= 3 else ordered
+    return math.fsum(kept) / len(kept) if kept else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    quality: float
+    reliability: float
+    throughput: float
+    first_token: float | None
+    asked: int
+    answered: int
+    odd: int
+
+
+def _service(samples: Sequence[Sample], odd: frozenset[str], rules: ScoringRules) -> _Service:
+    answered = [sample for sample in samples if sample.answered]
+    qualities = [s.quality for s in answered if s.quality is not None and s.prompt not in odd]
+    if not qualities:  # every prompt was odd: better the odd ones than nothing
+        qualities = [s.quality for s in answered if s.quality is not None]
+    work = sum(sample.work for sample in samples)
+    delivered = sum(sample.work for sample in answered)
+    busy = busy_seconds((s.sent_at, s.finished_at) for s in answered)
+    tokens = sum(sample.tokens for sample in answered)
+    waits = [s.first_token_at - s.sent_at for s in answered if s.first_token_at is not None]
+    return _Service(
+        quality=trimmed_mean(qualities),
+        reliability=(delivered / work) ** rules.reliability_power,
+        throughput=tokens / max(busy, 1e-3) if tokens else 0.0,
+        first_token=max(median(waits), 1e-4) if waits else None,
+        asked=len(samples),
+        answered=len(answered),
+        odd=sum(sample.prompt in odd for sample in answered),
+    )
+
+
+def _speed(service: _Service, usual_rate: float, usual_wait: float | None, rules: ScoringRules) -> float:
+    if service.throughput <= 0.0 or usual_rate <= 0.0:
+        return 0.0
+    speed = min(rules.speed_cap, service.throughput / usual_rate) / rules.speed_cap
+    if usual_wait is not None:
+        # A miner that does not stream while others do is taken to have the worst wait that counts.
+        ratio = usual_wait / service.first_token if service.first_token is not None else 0.25
+        speed *= math.sqrt(min(rules.first_token_cap, ratio) / rules.first_token_cap)
+    return speed
+
+
+def score_round(
+    samples: Sequence[Sample], rules: ScoringRules, reference: float = 0.0, slashed: frozenset[str] = frozenset()
+) -> tuple[dict[str, RoundScore], float]:
+    """Scores of all miners that were asked something, and the round's new reference.
+
+    The order of the samples does not matter. `reference` is the one from the round before.
+    """
+    odd = odd_prompts(samples, rules)
+    by_miner: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_miner.setdefault(sample.hotkey, []).append(sample)
+    services = {hotkey: _service(group, odd, rules) for hotkey, group in sorted(by_miner.items())}
+    # Slashed miners do not set the pace: their answers may not be the model's at all.
+    honest = [service for hotkey, service in services.items() if hotkey not in slashed]
+    rates = [service.throughput for service in honest if service.throughput > 0.0]
+    waits = [service.first_token for service in honest if service.first_token is not None]
+    usual_rate = median(rates) if rates else 0.0
+    usual_wait = median(waits) if waits else None
+
+    speeds = {hotkey: _speed(service, usual_rate, usual_wait, rules) for hotkey, service in services.items()}
+    raw = {
+        hotkey: 0.0 if hotkey in slashed else service.quality * speeds[hotkey] * service.reliability
+        for hotkey, service in services.items()
+    }
+    reference = max(rules.reference_decay * reference, max(raw.values(), default=0.0))
+    scores = {
+        hotkey: RoundScore(
+            hotkey=hotkey,
+            asked=service.asked,
+            answered=service.answered,
+            quality=service.quality,
+            speed=speeds[hotkey],
+            reliability=service.reliability,
+            raw=raw[hotkey],
+            normalised=min(1.0, raw[hotkey] / reference) if reference > 0.0 else 0.0,
+            tokens_per_second=service.throughput,
+            first_token_seconds=service.first_token,
+            median_tokens_per_second=usual_rate,
+            median_first_token_seconds=usual_wait,
+            odd_prompts=service.odd,
+            slashed=hotkey in slashed,
+        )
+        for hotkey, service in services.items()
+    }
+    return scores, reference
+
+
+def update(
+    book: ScoreBook, samples: Sequence[Sample], rules: ScoringRules, slashed: frozenset[str] = frozenset()
+) -> ScoreBook:
+    """The book after a round. Only queried hotkeys and slashed ones change.
+
+    `slashed` holds every hotkey that is slashed now, not only the new ones: a hotkey that is no
+    longer in it is pardoned, and starts again from zero.
+    """
+    scores, reference = score_round(samples, rules, book.reference, slashed)
+    standings = dict(book.standings)
+    for hotkey, standing in book.standings.items():
+        if standing.slashed and hotkey not in slashed:
+            standings[hotkey] = replace(standing, score=0.0, slashed=False)
+    for hotkey, result in scores.items():
+        old = standings.get(hotkey) or Standing(rules.prior)
+        standings[hotkey] = Standing(
+            score=(1.0 - rules.step) * old.score + rules.step * result.normalised,
+            rounds=old.rounds + 1,
+            answered=old.answered + result.answered,
+            slashed=False,
+            last=result,
+        )
+    for hotkey in slashed:
+        old = standings.get(hotkey) or Standing(0.0)
+        standings[hotkey] = replace(old, score=0.0, slashed=True)
+    return ScoreBook(standings, reference, book.rounds + 1)
+
+
+def retain(book: ScoreBook, hotkeys: Iterable[str]) -> ScoreBook:
+    """The book with only these hotkeys: called when the metagraph changes.
+
+    A hotkey that leaves loses its standing, except that a slashed one is remembered, so that
+    registering it again does not wash it clean. A new hotkey on an old uid gets nothing of the old.
+    """
+    present = frozenset(hotkeys)
+    kept = {hotkey: s for hotkey, s in book.standings.items() if hotkey in present or s.slashed}
+    return ScoreBook(kept, book.reference, book.rounds)
