@@ -1,0 +1,55 @@
+"""Opens a subnet on a chain for a plan: wallets made and funded, subnet registered, everybody registered and staked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from subnet.chain.owner import Hyperparameters, connected, development_key, open_wallet
+from subnet.localnet.plan import Plan
+
+HOTKEY = "default"
+FUNDS_TAO = 5_000.0
+"""Enough for the registration cost of a subnet and the stakes below, on our chain and on the official local image."""
+VALIDATOR_STAKE_TAO = 1_000.0
+WEIGHTS_RATE_LIMIT_BLOCKS = 5
+IMMUNITY_PERIOD_BLOCKS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The subnet as opened. hotkeys: participant name -> ss58."""
+
+    netuid: int
+    wallets: Path
+    hotkeys: dict[str, str]
+
+
+async def open_subnet(endpoint: str, plan: Plan, say: Callable[[str], None]) -> Opened:
+    """Does everything up to the start of the neurons. Raises ChainError with the chain's reason."""
+    folder = plan.folder / "wallets"
+    owner_wallet = open_wallet(folder, "owner", HOTKEY)
+    wallets = {p: open_wallet(folder, p.name, HOTKEY) for p in plan.participants}
+    async with connected(endpoint, development_key("Alice")) as owner:
+        say(f"funding {len(wallets) + 1} wallets from //Alice")
+        await owner.fund([w.coldkeypub.ss58_address for w in (owner_wallet, *wallets.values())], FUNDS_TAO)
+        netuid = await owner.register_subnet(owner_wallet)
+        say(f"registered subnet {netuid}")
+        await owner.set_hyperparameters(
+            netuid,
+            Hyperparameters(
+                tempo=plan.tempo,
+                weights_rate_limit=WEIGHTS_RATE_LIMIT_BLOCKS,
+                immunity_period=IMMUNITY_PERIOD_BLOCKS,
+                commit_reveal=False,
+            ),
+        )
+        await owner.start(netuid, owner_wallet)
+        say(f"started subnet {netuid}: an epoch every {plan.tempo} blocks of {plan.block_time:g} s")
+        await asyncio.gather(*(owner.register(netuid, wallet) for wallet in wallets.values()))
+        validators = [wallet for p, wallet in wallets.items() if p.is_validator]
+        await asyncio.gather(*(owner.stake(netuid, wallet, VALIDATOR_STAKE_TAO) for wallet in validators))
+        say(f"registered {len(plan.validators)} validators and {len(plan.miners)} miners")
+    return Opened(netuid, folder, {p.name: w.hotkey.ss58_address for p, w in wallets.items()})
