@@ -47,7 +47,7 @@ setup(
         "matplotlib>=3.10,<4",
     ],
     extras_require={
-        "test": ["pytest>=9,<10", "pytest-asyncio>=1.3,<2", "hypothesis>=6.150,<7", "mypy>=2,<3", "ruff>=0.17,<1"],
+        "test": ["psutil>=6,<8", "pytest>=9,<10", "pytest-asyncio>=1.3,<2", "hypothesis>=6.150,<7", "mypy>=2,<3", "ruff>=0.17,<1"],
     },
     classifiers=[
         "Programming Language :: Python :: 3.11",
