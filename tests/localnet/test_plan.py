@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from subnet.errors import ConfigError
-from subnet.localnet.plan import DEFAULT_ADVERSARIES, HONEST, Participant, participants, parse
+from subnet.localnet.plan import DEFAULT_ADVERSARIES, HONEST, Participant, parse, participants
 
 ZOO = {"int4": "int4 weights", "wrong_seed": "a seed of its own", "fp8_kv": "fp8 KV cache", "slow": "late"}
 
