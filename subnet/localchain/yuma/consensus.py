@@ -313,8 +313,8 @@ def _consensus(row_stake: Bits, weights: Bits, kappa: int) -> Bits:
     """Stake-weighted median of every column: the largest weight that more than kappa of active stake gives at least.
 
     The chain finds it by bisection of the scores; the cumulative form returns the same entry because stakes are
-    positive and their sums exact. Where the minority 1 - kappa is not below all stake, it is the largest score; where it is
-    negative, the smallest.
+    positive and their sums exact. Where the minority 1 - kappa is not below all stake,
+    it is the largest score; where it is negative, the smallest.
     """
     voters = row_stake > 0
     if not voters.any():
