@@ -50,6 +50,11 @@ class Fleet:
         await self.stop()
 
     @property
+    def folder(self) -> Path:
+        """Where the log files are."""
+        return self._folder
+
+    @property
     def members(self) -> tuple[Member, ...]:
         return tuple(self._members)
 

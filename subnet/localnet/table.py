@@ -73,7 +73,7 @@ def _evidence(seen: MinerStatus) -> Text:
     return text
 
 
-def report(outcome: Outcome, endpoints: Mapping[str, str], folder: Path) -> RenderableType:
+def report(outcome: Outcome, folder: Path) -> RenderableType:
     """What happened: one line a miner, where the evidence lies and how to verify it, then the judgement."""
     lines: list[RenderableType] = [Text("What happened", style="bold")]
     lines += [Text("  " + _sentence(miner)) for miner in outcome.miners]

@@ -24,12 +24,12 @@ def test_a_miner_that_nobody_has_seen_yet_still_has_a_row() -> None:
 
 
 def test_the_report_tells_who_was_caught_and_how_to_verify_it() -> None:
-    text = printed(report(judge(PLAN, HOTKEYS, GOOD, INCENTIVES, {}), {}, Path("run")))
+    text = printed(report(judge(PLAN, HOTKEYS, GOOD, INCENTIVES, {}), Path("run")))
     assert "miner-2 (uid 3, int4) was caught by validator-1 after 40 checked tokens" in text
     assert "subnet.evidence verify run/evidence/ab12.bundle" in text
     assert "Every cheat has zero incentive" in text
 
 
 def test_the_report_says_what_was_not_kept() -> None:
-    text = printed(report(judge(PLAN, HOTKEYS, GOOD, {}, {}), {}, Path("run")))
+    text = printed(report(judge(PLAN, HOTKEYS, GOOD, {}, {}), Path("run")))
     assert "NOT KEPT: miner-1 is honest and has no incentive" in text

@@ -1,0 +1,77 @@
+"""The command lines that the localnet starts: the same ones that a person would type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from subnet.localnet.bootstrap import HOTKEY, Opened
+from subnet.localnet.plan import Participant, Plan
+
+ADDRESS = "127.0.0.2"
+"""Loopback, and not 127.0.0.1: chains refuse an axon there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where everything lives in one run."""
+
+    plan: Plan
+    opened: Opened
+    endpoint: str
+
+    def state(self, participant: Participant) -> Path:
+        return self.plan.folder / participant.name
+
+    def arguments(self, participant: Participant) -> list[str]:
+        """Arguments of `python` for a participant's process, from the repository's root."""
+        script = "validator" if participant.is_validator else "miner"
+        common = [
+            f"neurons/{script}.py",
+            *("--netuid", str(self.opened.netuid)),
+            *("--subtensor.chain_endpoint", self.endpoint),
+            *("--wallet.path", str(self.opened.wallets)),
+            *("--wallet.name", participant.name),
+            *("--wallet.hotkey", HOTKEY),
+            *("--state.dir", str(self.state(participant))),
+            *("--threads", str(self.plan.threads)),
+            "--wandb.off",
+            *("--http.port", "0"),
+        ]
+        if participant.is_validator:
+            return [*common, "--axon.external_ip", ADDRESS, "--axon.ip", ADDRESS, "--axon.port", "0", *self.pace()]
+        serve = ["--axon.external_ip", ADDRESS, "--axon.ip", ADDRESS, "--axon.port", "0"]
+        if self.plan.model != "default":
+            serve += ["--model.path", self.plan.model]
+        if participant.cheats:
+            serve += ["--miner.engine", "tests.zoo.miner:factory", "--miner.engine_option"]
+            serve += [f"adversary={participant.kind}"]
+        return common + serve
+
+    def pace(self) -> list[str]:
+        """A validator's settings for a run of minutes: everything is checked, weights follow every epoch."""
+        settings = {
+            "requests": 2,
+            "max_tokens": 48,
+            "round_blocks": 5,
+            "check_rate": 1.0,
+            "weights_blocks": max(1, self.plan.tempo // 3),
+            "commit_blocks": self.plan.tempo,
+            "slash_blocks": 100 * self.plan.tempo,
+        }
+        return [
+            "--validator.allow_private",
+            *(word for name, value in settings.items() for word in (f"--validator.{name}", str(value))),
+        ]
+
+    def attach(self) -> list[str]:
+        """Commands with which a person attaches a miner of their own to a run that is kept."""
+        network = f"--network {self.endpoint}"
+        return [
+            "btcli wallet create --wallet mine --hotkey default --no-password",
+            f"btcli wallet transfer --wallet alice --dest <your coldkey> --amount 100 {network}",
+            f"btcli subnets register --netuid {self.opened.netuid} --wallet mine --hotkey default {network}",
+            f"python neurons/miner.py --netuid {self.opened.netuid} --subtensor.chain_endpoint {self.endpoint} "
+            f"--wallet.name mine --wallet.hotkey default "
+            f"--axon.external_ip {ADDRESS} --axon.ip {ADDRESS} --axon.port 0 --http.port 0",
+        ]
