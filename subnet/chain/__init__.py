@@ -1,0 +1,23 @@
+"""The chain: the one place that imports bittensor for chain access. Everything else sees frozen values."""
+
+from subnet.chain.client import Chain
+from subnet.chain.errors import ChainAway, ChainRejected, WalletError
+from subnet.chain.values import (
+    REMEDY,
+    Endpoint,
+    EpochInfo,
+    Head,
+    MetagraphSnapshot,
+    Neuron,
+    Published,
+    WeightRules,
+    WeightsOutcome,
+    WeightsReason,
+)  # fmt: skip
+from subnet.chain.wallet import Hotkey, address_of, load_hotkey, public_key_of
+
+__all__ = [
+    "REMEDY", "Chain", "ChainAway", "ChainRejected", "Endpoint", "EpochInfo", "Head", "Hotkey", "MetagraphSnapshot",
+    "Neuron", "Published", "WalletError", "WeightRules", "WeightsOutcome", "WeightsReason", "address_of",
+    "load_hotkey", "public_key_of",
+]  # fmt: skip
