@@ -11,6 +11,8 @@ from subnet.chain.owner import Hyperparameters, connected, development_key, open
 from subnet.localnet.plan import Plan
 
 HOTKEY = "default"
+GUEST = "guest"
+"""A funded wallet that nobody uses: for the person who attaches a neuron of their own."""
 FUNDS_TAO = 5_000.0
 """Enough for the registration cost of a subnet and the stakes below, on our chain and on the official local image."""
 VALIDATOR_STAKE_TAO = 1_000.0
@@ -30,11 +32,12 @@ class Opened:
 async def open_subnet(endpoint: str, plan: Plan, say: Callable[[str], None]) -> Opened:
     """Does everything up to the start of the neurons. Raises ChainError with the chain's reason."""
     folder = plan.folder / "wallets"
-    owner_wallet = open_wallet(folder, "owner", HOTKEY)
+    owner_wallet, guest_wallet = (open_wallet(folder, name, HOTKEY) for name in ("owner", GUEST))
     wallets = {p: open_wallet(folder, p.name, HOTKEY) for p in plan.participants}
     async with connected(endpoint, development_key("Alice")) as owner:
-        say(f"funding {len(wallets) + 1} wallets from //Alice")
-        await owner.fund([w.coldkeypub.ss58_address for w in (owner_wallet, *wallets.values())], FUNDS_TAO)
+        funded = [owner_wallet, guest_wallet, *wallets.values()]
+        say(f"funding {len(funded)} wallets from //Alice")
+        await owner.fund([wallet.coldkeypub.ss58_address for wallet in funded], FUNDS_TAO)
         netuid = await owner.register_subnet(owner_wallet)
         say(f"registered subnet {netuid}")
         await owner.set_hyperparameters(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from subnet.localnet.bootstrap import HOTKEY, Opened
+from subnet.localnet.bootstrap import GUEST, HOTKEY, VALIDATOR_STAKE_TAO, Opened
 from subnet.localnet.plan import Participant, Plan
 
 ADDRESS = "127.0.0.2"
@@ -65,13 +65,20 @@ class Setting:
         ]
 
     def attach(self) -> list[str]:
-        """Commands with which a person attaches a miner of their own to a run that is kept."""
-        network = f"--network {self.endpoint}"
+        """Commands with which a person adds a miner, or a validator, to a run that is kept.
+
+        The guest wallet is made and funded with the others, and not registered.
+        """
+        wallet = f"--wallet {GUEST} --wallet-path {self.opened.wallets} --network {self.endpoint}"
+        neuron = (
+            f"--netuid {self.opened.netuid} --subtensor.chain_endpoint {self.endpoint} --http.port 0 "
+            f"--wallet.path {self.opened.wallets} --wallet.name {GUEST} --state.dir {self.plan.folder / GUEST} "
+            f"--axon.external_ip {ADDRESS} --axon.ip {ADDRESS} --axon.port 0"
+        )
         return [
-            "btcli wallet create --wallet mine --hotkey default --no-password",
-            f"btcli wallet transfer --wallet alice --dest <your coldkey> --amount 100 {network}",
-            f"btcli subnets register --netuid {self.opened.netuid} --wallet mine --hotkey default {network}",
-            f"python neurons/miner.py --netuid {self.opened.netuid} --subtensor.chain_endpoint {self.endpoint} "
-            f"--wallet.name mine --wallet.hotkey default "
-            f"--axon.external_ip {ADDRESS} --axon.ip {ADDRESS} --axon.port 0 --http.port 0",
+            f"btcli subnets register --netuid {self.opened.netuid} {wallet} -y",
+            f"python neurons/miner.py {neuron}",
+            "or, as a validator:",
+            f"btcli stake add --netuid {self.opened.netuid} --amount {VALIDATOR_STAKE_TAO:g} {wallet} -y",
+            f"python neurons/validator.py {neuron} --validator.allow_private",
         ]
