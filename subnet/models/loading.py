@@ -1,0 +1,125 @@
+"""From a manifest to a model that runs. Loading checks every hash; weights are mapped, not copied, in their own dtype."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from subnet.engine.causal import CausalModel
+from subnet.engine.llama import LlamaModel, LlamaShape
+from subnet.errors import EngineError
+from subnet.models import layout
+from subnet.models.chat import ChatTokenizer, read_tokenizer
+from subnet.models.errors import UnsupportedModel
+from subnet.models.manifest import Manifest
+from subnet.models.provenance import LocatedModel, locate
+from subnet.models.registry import DEFAULT_MODEL, find_model
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load_model(
+    name: str | Path | Manifest = DEFAULT_MODEL,
+    dtype: str | None = None,
+    *,
+    cache: Path | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+) -> CausalModel:
+    """Load a model by built-in name, manifest path or manifest.
+
+    dtype: "float32", "bfloat16" or "float16"; None is the manifest's reference. cache: overrides the user's cache folder.
+    device: a torch device, used only if it is there. threads: sets torch's thread count for this process.
+    Raises ModelError (missing, altered, unsafe, unsupported) or EngineError (device, dtype).
+    """
+    named = find_model(name)
+    located = locate(named.manifest, named.base, cache)
+    return open_model(located, dtype, device=device, threads=threads)
+
+
+def load_tokenizer(name: str | Path | Manifest = DEFAULT_MODEL, *, cache: Path | None = None) -> ChatTokenizer:
+    """The tokenizer and chat template of a model; its hashes are checked as for the model."""
+    named = find_model(name)
+    return open_tokenizer(locate(named.manifest, named.base, cache))
+
+
+def open_tokenizer(located: LocatedModel) -> ChatTokenizer:
+    """The tokenizer of a located model."""
+    folder = located.folder
+    return read_tokenizer(folder / "tokenizer.json", layout.chat_template(folder), layout.special_tokens(folder))
+
+
+def open_model(
+    located: LocatedModel, dtype: str | None = None, *, device: str = "cpu", threads: int | None = None
+) -> CausalModel:
+    """The model of a located manifest: our own forward pass for the Llama family, `transformers` for all others."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    kind = torch_dtype(dtype or located.manifest.reference_dtype)
+    place = torch_device(device)
+    config = layout.read_json(located.folder / "config.json")
+    eos = frozenset(located.manifest.eos_ids)
+    shape = llama_shape(config)
+    if shape is not None:
+        return LlamaModel(shape, _tensors(located.folder, kind, place), eos, located.manifest.digest)
+    from subnet.engine.foreign import load_foreign
+
+    return load_foreign(located.folder, kind, place, eos, located.manifest.digest)
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """The torch dtype of a manifest's name. Raises EngineError."""
+    if name not in DTYPES:
+        raise EngineError(f"dtype {name!r} is not one of {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def torch_device(name: str) -> torch.device:
+    """The torch device, "auto" being a GPU where there is one. Raises EngineError for one that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise EngineError(f"{name!r} is not a device: {error}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise EngineError(f"device {name!r} was asked for, but this machine has no usable GPU; use cpu or auto")
+    return device
+
+
+def llama_shape(config: dict[str, Any]) -> LlamaShape | None:
+    """The shape of a model that our own forward pass computes exactly; None for any other."""
+    plain = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "rope_scaling": None, "pretraining_tp": 1}
+    if config.get("model_type") != "llama" or any(config.get(key, want) != want for key, want in plain.items()):
+        return None
+    rope = config.get("rope_parameters") or {"rope_theta": config.get("rope_theta", 10000.0)}
+    if rope.get("rope_type", "default") != "default" or rope.get("partial_rotary_factor", 1.0) != 1.0:
+        return None
+    try:
+        heads, hidden = config["num_attention_heads"], config["hidden_size"]
+        return LlamaShape(
+            vocab_size=config["vocab_size"],
+            hidden_size=hidden,
+            intermediate_size=config["intermediate_size"],
+            layers=config["num_hidden_layers"],
+            heads=heads,
+            kv_heads=config.get("num_key_value_heads") or heads,
+            head_dim=config.get("head_dim") or hidden // heads,
+            rms_norm_eps=config["rms_norm_eps"],
+            rope_theta=rope["rope_theta"],
+            max_positions=config["max_position_embeddings"],
+            tied_embeddings=config.get("tie_word_embeddings", False),
+        )
+    except KeyError as error:
+        raise UnsupportedModel(f"config.json of a Llama model has no {error}") from error
+
+
+def _tensors(folder: Path, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for file in layout.weight_files(folder):
+        tensors |= load_file(file, device=str(device))
+    return {name: tensor if tensor.dtype == dtype else tensor.to(dtype) for name, tensor in tensors.items()}
