@@ -76,9 +76,10 @@ def rank(logits: NDArray[np.float32], seed: bytes, position: int, sampling: Samp
     if sampling.temperature_milli == 0:
         kept = np.flatnonzero(logits >= np.float32(largest - margin))
         return _sorted(kept, logits[kept].astype(np.float64))
-    tokens, found = _contenders(logits, seed, position, sampling, largest, margin)
-    allowed = logits[tokens].astype(np.float64) >= cut
-    tokens, found = tokens[allowed], found[allowed]
+    tokens, drawn = contenders(logits, seed, position, sampling, margin)
+    values = logits[tokens]
+    allowed = values.astype(np.float64) >= cut
+    tokens, found = tokens[allowed], scores(values[allowed], drawn[allowed], sampling)
     near = found >= found.max() - margin
     return _sorted(tokens[near], found[near])
 
@@ -88,10 +89,14 @@ def _sorted(tokens: NDArray[np.int64], found: NDArray[np.float64]) -> Ranking:
     return Ranking(tokens[order], found[order])
 
 
-def _contenders(
-    logits: NDArray[np.float32], seed: bytes, position: int, sampling: Sampling, largest: float, margin: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Ascending ids, with scores, that include every token whose score is within `margin` of the best allowed one."""
+def contenders(
+    logits: NDArray[np.float32], seed: bytes, position: int, sampling: Sampling, margin: float
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Ascending ids, and their noise, that include every token whose score is within `margin` of the best allowed one.
+
+    Tokens up to `margin` below min-p's cut are among them. The temperature is above 0.
+    """
+    largest = float(logits.max())
     temperature, cut = sampling.temperature, sampling.cut(largest)
     slack = margin + 1e-4 * (1.0 + abs(largest))  # float32 comparisons below may not lose a token to rounding
     head = np.flatnonzero(logits >= max(largest - temperature, cut) - slack)
@@ -108,7 +113,7 @@ def _contenders(
         everything = words(seed, position, logits.size)
         tokens = np.flatnonzero((logits >= near) | ((everything >= _LIKELY_WORD) & (logits >= far)))
         drawn = everything[tokens]
-    return tokens, scores(logits[tokens], gumbel(drawn), sampling)
+    return tokens, gumbel(drawn)
 
 
 def sample(
@@ -119,7 +124,7 @@ def sample(
 ) -> NDArray[np.int64]:
     """The next token of every row (int64 [rows]).
 
-    logits: [rows, vocabulary], any float type and device; the arithmetic is done on the CPU, so it is the same everywhere.
+    logits: [rows, vocabulary], any float type and device; the arithmetic is done on the CPU, the same everywhere.
     positions: index of the token within its completion, from 0. Raises EngineError for logits that are not finite.
     """
     rows = host_logits(logits)

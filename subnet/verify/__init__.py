@@ -1,0 +1,1 @@
+"""Replay and verdict: margins, the sequential test, tolerance profiles, and what to check."""

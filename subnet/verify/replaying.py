@@ -1,0 +1,71 @@
+"""From claimed completions to token records: one batched prefill, row by row, nothing kept that is not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from subnet.engine.causal import CausalModel
+from subnet.engine.replay import ReplayJob, replay
+from subnet.errors import EngineError, ProtocolError
+from subnet.sampling import Sampling
+from subnet.verify.records import TokenRecords, check_tokens, token_records
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A completion that somebody says came out of the model: token ids, the seed they were drawn with, how, and how
+    it ended.
+
+    max_tokens: the limit that the request set. finish: "eos" or "length".
+    """
+
+    prompt: tuple[int, ...]
+    tokens: tuple[int, ...]
+    seed: bytes
+    sampling: Sampling
+    max_tokens: int
+    finish: str
+
+
+def check_claim(claim: Claim, vocabulary: int, max_positions: int, eos_ids: frozenset[int]) -> None:
+    """Raise ProtocolError for a claim that no run of the model can give, before anything is computed with it.
+ An end-of-sequence token ends the completion and stands nowhere else; without one the completion has exactly the
+number of tokens that was asked for.
+    """
+    check_tokens(claim.prompt, vocabulary)
+    check_tokens(claim.tokens, vocabulary)
+    if not claim.prompt or not claim.tokens:
+        raise ProtocolError("a claim needs at least one token of prompt and one of completion")
+    if len(claim.tokens) > claim.max_tokens or len(claim.prompt) + len(claim.tokens) > max_positions:
+        raise ProtocolError(
+            f"{len(claim.prompt)} + {len(claim.tokens)} tokens; the request allows {claim.max_tokens} and the model "
+            f"{max_positions} in all"
+        )
+    ends = [place for place, token in enumerate(claim.tokens) if token in eos_ids]
+    if ends and ends[0] != len(claim.tokens) - 1:
+        raise ProtocolError(f"the end-of-sequence token stands at {ends[0]}, before the end of the completion")
+    if claim.finish == "eos" and not ends:
+        raise ProtocolError("the completion is said to end with end-of-sequence and does not")
+    if claim.finish == "length" and (ends or len(claim.tokens) != claim.max_tokens):
+        raise ProtocolError(f"the completion is said to end at {claim.max_tokens} tokens and has {len(claim.tokens)}")
+    if claim.finish not in ("eos", "length"):
+        raise ProtocolError(f"a completion finishes with eos or length, not {claim.finish!r}")
+
+
+def replayed(model: CausalModel, claims: Sequence[Claim]) -> list[TokenRecords]:
+    """The records of every claim, in the order given.
+
+    Check the claims first. Raises EngineError where the replay fails: an abstention for all of them.
+    """
+    jobs = [ReplayJob(claim.prompt, claim.tokens) for claim in claims]
+    parts: list[list[TokenRecords]] = [[] for _ in claims]
+    for chunk in replay(model, jobs):
+        claim = claims[chunk.job]
+        tokens = claim.tokens[chunk.start : chunk.start + len(chunk.logits)]
+        parts[chunk.job].append(token_records(chunk.logits, tokens, claim.seed, claim.sampling, chunk.start))
+    out = [TokenRecords.join(found) for found in parts]
+    for claim, records in zip(claims, out, strict=True):
+        if len(records) != len(claim.tokens):
+            raise EngineError(f"the replay gave {len(records)} positions for {len(claim.tokens)} tokens")
+    return out
