@@ -40,8 +40,10 @@ class CachedRun:
     count: int
 
 
-def cached_causal(cache: SlotCache, runs: Sequence[CachedRun], device: torch.device, window: int | None = None) -> Attend:
-    """Causal attention that writes each run into its slot and reads the slot back. Tokens lie in the order of `runs`."""
+def cached_causal(
+    cache: SlotCache, runs: Sequence[CachedRun], device: torch.device, window: int | None = None
+) -> Attend:
+    """Causal attention that writes each run into its slot and reads the slot back; tokens lie in `runs` order."""
     rows = [(run.slot, run.start + i) for run in runs for i in range(run.count)]
     slots, positions = torch.tensor(rows, dtype=torch.int64, device=device).T
     singles = all(run.count == 1 for run in runs)
@@ -99,7 +101,9 @@ def _cached_mask(positions: Tensor, longest: int, window: int | None) -> Tensor:
 
 def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """q: [n, heads, d]; k, v: [n, kv_heads, d]; causal within the n tokens."""
-    out = F.scaled_dot_product_attention(*_batched(q, k, v), is_causal=q.shape[0] > 1, enable_gqa=q.shape[1] != k.shape[1])
+    out = F.scaled_dot_product_attention(
+        *_batched(q, k, v), is_causal=q.shape[0] > 1, enable_gqa=q.shape[1] != k.shape[1]
+    )
     return out.squeeze(0).transpose(0, 1)
 
 

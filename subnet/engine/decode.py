@@ -76,7 +76,7 @@ def seeded_choice(logits: Tensor, sequences: Sequence[DecodeSequence]) -> Sequen
 
 
 class DecodeSession:
-    """Up to `slots` sequences of at most `capacity` tokens each, decoded together. Not thread-safe: one thread uses it."""
+    """Up to `slots` sequences of at most `capacity` tokens each, decoded together. For one thread only."""
 
     def __init__(
         self,
@@ -97,6 +97,11 @@ class DecodeSession:
 
     def __len__(self) -> int:
         return len(self._running)
+
+    @property
+    def keys(self) -> list[int]:
+        """Keys of the running sequences."""
+        return [sequence.key for sequence in self._running]
 
     @property
     def free(self) -> int:
@@ -192,7 +197,7 @@ def check_job(model: CausalModel, job: DecodeJob, capacity: int) -> None:
         raise EngineError(f"max_tokens is {job.max_tokens}; at least one token must be asked for")
     if len(job.prompt) + job.max_tokens > capacity:
         raise EngineError(
-            f"prompt of {len(job.prompt)} tokens and max_tokens {job.max_tokens} exceed the {capacity} positions of a slot"
+            f"prompt ({len(job.prompt)} tokens) and max_tokens ({job.max_tokens}) exceed a slot of {capacity} positions"
         )
     for token in job.prompt:
         if not 0 <= token < model.vocab_size:

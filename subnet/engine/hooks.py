@@ -16,7 +16,7 @@ SkipLayer = Callable[[int, Tensor], "bool | Tensor"]
 class ForwardHooks:
     """Optional changes to a forward pass. The default changes nothing and costs nothing.
 
-    linear_input: (x [n, in], name of the weight) -> x, before every matrix product, for example activation quantisation.
+    linear_input: (x [n, in], name of the weight) -> x, before every matrix product: activation quantisation.
     cache_write: (layer, k [n, kv_heads, head_dim], v) -> (k, v), on what attention reads and the cache stores.
     skip_layer: (layer, hidden [n, hidden]) -> True, False, or a bool mask [n] of the tokens that skip the layer.
     attend_window: decoding reads only the first 4 and the last `attend_window` cached positions.

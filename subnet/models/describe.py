@@ -10,7 +10,7 @@ from typing import Any
 from subnet.models import layout
 from subnet.models.errors import UnsupportedModel
 from subnet.models.hashing import Progress, file_sha256, record_file, tensor_root
-from subnet.models.manifest import Manifest, Source, Tokenizer, Tolerance, Weights
+from subnet.models.manifest import FileRecord, Manifest, Source, Tokenizer, Tolerance, Weights
 from subnet.models.provenance import convert_once
 from subnet.models.safetensors_file import TensorBytes, read_bytes
 
@@ -32,6 +32,7 @@ def describe(
     UnsupportedModel or MissingModel where something is not there.
     """
     ggufs = sorted(folder.glob("*.gguf"))
+    records: tuple[FileRecord, ...]
     if len(ggufs) == 1:
         records = (record_file(folder, ggufs[0].name),)
         readable = convert_once(ggufs[0], records[0].sha256, store)

@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 
 
 def cache_folder(override: Path | None = None) -> Path:
-    """The folder for converted and fetched models: `override`, else `assay` in the user's cache folder (XDG). Created."""
+    """The folder for models: in `override`, else in `assay` under the user's cache folder (XDG). Created."""
     folder = (override if override is not None else user_cache_path("assay")) / "models"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -1,8 +1,8 @@
 """GGUF to safetensors: dequantise once, exactly, into the names and layout of a Hugging Face checkpoint.
 
 Only what is understood is converted: Llama-family weights and byte-level BPE tokenizers with the SmolLM pre-tokenizer.
-Everything else raises UnsupportedModel. The tokenizer.json and config.json written here depend on nothing but the GGUF, so
-that their hashes can stand in a manifest.
+Everything else raises UnsupportedModel. The tokenizer.json and config.json written here depend on nothing but the GGUF,
+so that their hashes can stand in a manifest.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def _plans(reader: GGUFReader, config: dict[str, Any]) -> Iterator[tuple[str, Te
             heads = config["num_attention_heads"]
         elif ".attn_k." in tensor.name:
             heads = config["num_key_value_heads"]
-        yield name, TensorPlan(shape, lambda tensor=tensor, shape=shape, heads=heads: _values(tensor, shape, heads))
+        yield name, TensorPlan(shape, partial(_values, tensor, shape, heads))
 
 
 def _hugging_face_name(name: str) -> str:
@@ -122,7 +123,7 @@ def _hugging_face_name(name: str) -> str:
 
 
 def _values(tensor: ReaderTensor, shape: tuple[int, ...], heads: int) -> np.ndarray:
-    """Float32 values. llama.cpp interleaves the two rotary halves of each query and key head; `heads` > 0 undoes that."""
+    """Float32 values. llama.cpp interleaves the rotary halves of query and key heads; `heads` > 0 undoes that."""
     values = dequantize(tensor.data, tensor.tensor_type).reshape(shape)
     if not heads:
         return values
@@ -145,7 +146,10 @@ def _tokenizer(reader: GGUFReader) -> dict[str, Any]:
         "padding": None,
         "added_tokens": [{"id": i, "content": tokens[i], **flags} for i, t in enumerate(types) if t == _CONTROL],
         "normalizer": None,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, byte_level]},
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [{"type": "Digits", "individual_digits": True}, byte_level],
+        },
         "post_processor": None,
         "decoder": byte_level,
         "model": {

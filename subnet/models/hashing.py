@@ -1,10 +1,10 @@
 """Hashes of files and tensors, and a record of files that were already hashed.
 
-Hashing 100 MB to a few gigabytes at every start is seconds that a restart does not have. A record beside the cached files
-remembers, for each path, the SHA-256 together with size, inode, modification time and change time. Any ordinary write,
-copy or restore changes the change time, which user programs cannot set, and the file is hashed again. The record guards
-against accidents, not against someone who can write in the owner's home: that someone could change this program too.
-`verify` on the command line always hashes everything.
+Hashing 100 MB to a few gigabytes at every start is seconds that a restart does not have. A record beside the cached
+files remembers, for each path, the SHA-256 together with size, inode, modification time and change time. Any ordinary
+write, copy or restore changes the change time, which user programs cannot set, and the file is hashed again. The record
+guards against accidents, not against someone who can write in the owner's home: that someone could change this program
+too. `verify` on the command line always hashes everything.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def record_file(folder: Path, path: str) -> FileRecord:
 
 
 def tensor_leaf(tensor: TensorBytes) -> bytes:
-    """Merkle leaf of one tensor: name, dtype and shape length-prefixed, then SHA-256 of the row-major little-endian bytes."""
+    """Merkle leaf of a tensor: name, dtype and shape, length-prefixed, and SHA-256 of the little-endian bytes."""
     head = b"".join(len(part).to_bytes(4, "big") + part for part in (tensor.name.encode(), tensor.dtype.encode()))
     sizes = len(tensor.shape).to_bytes(4, "big") + b"".join(n.to_bytes(8, "big") for n in tensor.shape)
     return leaf_hash(head + sizes + hashlib.sha256(tensor.data).digest())

@@ -53,7 +53,7 @@ def weight_files(folder: Path) -> list[Path]:
         return files
     pickled = sorted(path.name for path in folder.glob("*") if path.suffix in PICKLED)
     if pickled:
-        raise UnsafeModel(f"{folder} has {pickled[0]} but no safetensors; pickled weights are never loaded, convert them")
+        raise UnsafeModel(f"{folder} has {pickled[0]} but no safetensors; pickled weights are never loaded")
     raise MissingModel(f"{folder} has no complete set of safetensors files; fetch the model again")
 
 

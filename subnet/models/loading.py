@@ -1,4 +1,4 @@
-"""From a manifest to a model that runs. Loading checks every hash; weights are mapped, not copied, in their own dtype."""
+"""From a manifest to a model that runs. Every hash is checked; weights in their own dtype are mapped, not copied."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def load_model(
 ) -> CausalModel:
     """Load a model by built-in name, manifest path or manifest.
 
-    dtype: "float32", "bfloat16" or "float16"; None is the manifest's reference. cache: overrides the user's cache folder.
-    device: a torch device, used only if it is there. threads: sets torch's thread count for this process.
+    dtype: "float32", "bfloat16" or "float16"; None is the manifest's reference. cache: replaces the user's cache.
+    device: a torch device, or "auto". threads: sets torch's thread count for this process.
     Raises ModelError (missing, altered, unsafe, unsupported) or EngineError (device, dtype).
     """
     named = find_model(name)
@@ -93,7 +93,13 @@ def torch_device(name: str) -> torch.device:
 
 def llama_shape(config: dict[str, Any]) -> LlamaShape | None:
     """The shape of a model that our own forward pass computes exactly; None for any other."""
-    plain = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "rope_scaling": None, "pretraining_tp": 1}
+    plain = {
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "rope_scaling": None,
+        "pretraining_tp": 1,
+    }
     if config.get("model_type") != "llama" or any(config.get(key, want) != want for key, want in plain.items()):
         return None
     rope = config.get("rope_parameters") or {"rope_theta": config.get("rope_theta", 10000.0)}

@@ -107,7 +107,9 @@ class Tolerance:
 
     def __post_init__(self) -> None:
         if self.tolerance_class not in TOLERANCE_CLASSES:
-            raise ManifestError(f"tolerance class {self.tolerance_class!r} is not one of {', '.join(TOLERANCE_CLASSES)}")
+            raise ManifestError(
+                f"tolerance class {self.tolerance_class!r} is not one of {', '.join(TOLERANCE_CLASSES)}"
+            )
         canonical_json(self.profile)
 
 
@@ -181,7 +183,7 @@ class Manifest:
         tolerance = _members(top["tolerance"], "tolerance", {"class": str, "profile": dict})
         return cls(
             name=top["name"],
-            source=Source(**_members(top["source"], "source", dict.fromkeys(("kind", "name", "revision", "inside"), str))),
+            source=Source(**_members(top["source"], "source", _SOURCE_MEMBERS)),
             architecture=top["architecture"],
             files=tuple(FileRecord(**_members(f, "files", _FILE_MEMBERS)) for f in top["files"]),
             config_sha256=top["config_sha256"],
@@ -209,6 +211,7 @@ class Manifest:
         return dataclasses.replace(self, tolerance=Tolerance(self.tolerance.tolerance_class, profile))
 
 
+_SOURCE_MEMBERS = {"kind": str, "name": str, "revision": str, "inside": str}
 _FILE_MEMBERS = {"path": str, "size": int, "sha256": str}
 _WEIGHT_MEMBERS = {"format": str, "tensor_root": str, "tensors": int, "parameters": int}
 _TOKENIZER_MEMBERS = {"sha256": str, "chat_template_sha256": str}

