@@ -8,6 +8,7 @@ a short text is run both ways, and a model that does not agree with itself is ne
 from __future__ import annotations
 
 import contextvars
+import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from subnet.engine.attention import packed_causal
 from subnet.engine.hooks import NO_HOOKS, ForwardHooks
 from subnet.engine.llama import Attend
 from subnet.errors import EngineError
+from subnet.models.manifest import Numerics
 
 _NAME = "assay_packed"
 _attend: contextvars.ContextVar[Attend] = contextvars.ContextVar("attend")
@@ -51,6 +53,7 @@ class ForeignModel:
     """A `transformers` causal language model over packed tokens."""
 
     module: Any
+    head: Any
     eos_ids: frozenset[int]
     model_id: bytes
     max_positions: int
@@ -93,11 +96,11 @@ class ForeignModel:
 
     def project(self, hidden: Tensor) -> Tensor:
         """Float32 logits [n, vocab] of hidden states [n, hidden]."""
-        return self.module.get_output_embeddings()(hidden).float()
+        return self.head(hidden.to(self.head.weight.dtype)).float()
 
 
 def load_foreign(
-    folder: Path, dtype: torch.dtype, device: torch.device, eos_ids: frozenset[int], model_id: bytes
+    folder: Path, numerics: Numerics, device: torch.device, eos_ids: frozenset[int], model_id: bytes
 ) -> ForeignModel:
     """Load a checkpoint of an architecture that only `transformers` knows: safetensors only, remote code never.
 
@@ -105,6 +108,7 @@ def load_foreign(
     """
     AttentionInterface.register(_NAME, _packed_attention)
     AttentionMaskInterface.register(_NAME, _no_mask)
+    dtype = getattr(torch, numerics.body)
     safe = {"trust_remote_code": False, "local_files_only": True}
     module: Any
     try:
@@ -114,13 +118,19 @@ def load_foreign(
         raise EngineError(f"transformers cannot load the model in {folder}: {error}") from error
     module.to(device)
     module.eval()
+    rounded = getattr(torch, numerics.weights)
+    for tensor in module.parameters():
+        tensor.data = tensor.data.to(rounded).to(dtype)
     module.requires_grad_(False)
     limit = getattr(config, "max_position_embeddings", None)
     if not isinstance(limit, int):
         raise EngineError(f"{folder}: the configuration states no max_position_embeddings")
-    model = ForeignModel(module, eos_ids, model_id, limit, module.get_output_embeddings().weight.shape[0])
+    head = module.get_output_embeddings()
+    model = ForeignModel(module, head, eos_ids, model_id, limit, head.weight.shape[0])
     _probe(model, dtype)
-    return model
+    if numerics.head == numerics.body:
+        return model
+    return replace(model, head=copy.deepcopy(head).to(getattr(torch, numerics.head)))
 
 
 def _probe(model: ForeignModel, dtype: torch.dtype) -> None:

@@ -83,7 +83,9 @@ HEAD = "lm_head.weight"
 class LlamaModel:
     """A Llama-family model: its shape, its weights by name, and the end-of-sequence ids.
 
-    `hooks` and `with_weights` change what is computed without touching anything else; an honest engine uses neither.
+    A head of another dtype than the embedding (lm_head.weight, also where the two are tied) makes the last norm and the
+    vocabulary projection run in that dtype. `hooks` and `with_weights` change what is computed without touching anything
+    else; an honest engine uses neither.
     """
 
     shape: LlamaShape
@@ -144,8 +146,9 @@ class LlamaModel:
 
     def project(self, hidden: Tensor) -> Tensor:
         """Logits of hidden states. hidden: [n, hidden] as `hidden()` gives it; returns float32 [n, vocab]."""
-        head = self.weights[EMBEDDING if self.shape.tied_embeddings else HEAD]
-        x = rms_norm(hidden, self.weights[FINAL_NORM], self.shape.rms_norm_eps)
+        head = self.weights[HEAD if HEAD in self.weights else EMBEDDING]
+        norm = self.weights[FINAL_NORM].to(head.dtype)
+        x = rms_norm(hidden.to(head.dtype), norm, self.shape.rms_norm_eps)
         return self._linear(x, HEAD, head).float()
 
     def _layer(self, index: int, hidden: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 from subnet.models import layout
 from subnet.models.errors import UnsupportedModel
 from subnet.models.hashing import Progress, file_sha256, record_file, tensor_root
-from subnet.models.manifest import FileRecord, Manifest, Source, Tokenizer, Tolerance, Weights
+from subnet.models.manifest import NUMERICS, FileRecord, Manifest, Source, Tokenizer, Tolerance, Weights
 from subnet.models.provenance import convert_once
 from subnet.models.safetensors_file import TensorBytes, read_bytes
 
@@ -55,7 +55,7 @@ def describe(
         vocab_size=_positive(config, "vocab_size"),
         max_positions=_positive(config, "max_position_embeddings"),
         eos_ids=layout.eos_ids(readable),
-        reference_dtype={"fp32": "float32", "bf16": "bfloat16"}.get(tolerance_class, tolerance_class),
+        numerics=NUMERICS[tolerance_class],
         tolerance=Tolerance(tolerance_class, dict(profile or {})),
         licence=licence,
     )

@@ -10,12 +10,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from subnet.engine.causal import CausalModel
-from subnet.engine.llama import LlamaModel, LlamaShape
+from subnet.engine.llama import EMBEDDING, HEAD, LlamaModel, LlamaShape
 from subnet.errors import EngineError
 from subnet.models import layout
 from subnet.models.chat import ChatTokenizer, read_tokenizer
 from subnet.models.errors import UnsupportedModel
-from subnet.models.manifest import Manifest
+from subnet.models.manifest import Manifest, Numerics
 from subnet.models.provenance import LocatedModel, locate
 from subnet.models.registry import DEFAULT_MODEL, find_model
 
@@ -26,19 +26,24 @@ def load_model(
     name: str | Path | Manifest = DEFAULT_MODEL,
     dtype: str | None = None,
     *,
+    head: str | None = None,
+    weights: str | None = None,
     cache: Path | None = None,
     device: str = "cpu",
     threads: int | None = None,
 ) -> CausalModel:
     """Load a model by built-in name, manifest path or manifest.
 
-    dtype: "float32", "bfloat16" or "float16"; None is the manifest's reference. cache: replaces the user's cache.
+    dtype, head, weights: "float32", "bfloat16" or "float16" for the layers, for the vocabulary projection, and for what
+    the checkpoint is rounded to first. All None is the manifest's numerics; with a dtype, head is that dtype too and
+    weights are not rounded beyond it unless said. cache: replaces the user's cache folder.
     device: a torch device, or "auto". threads: sets torch's thread count for this process.
     Raises ModelError (missing, altered, unsafe, unsupported) or EngineError (device, dtype).
     """
     named = find_model(name)
     located = locate(named.manifest, named.base, cache)
-    return open_model(located, dtype, device=device, threads=threads)
+    numerics = choose_numerics(located.manifest, dtype, head, weights)
+    return open_model(located, numerics, device=device, threads=threads)
 
 
 def load_tokenizer(name: str | Path | Manifest = DEFAULT_MODEL, *, cache: Path | None = None) -> ChatTokenizer:
@@ -54,21 +59,29 @@ def open_tokenizer(located: LocatedModel) -> ChatTokenizer:
 
 
 def open_model(
-    located: LocatedModel, dtype: str | None = None, *, device: str = "cpu", threads: int | None = None
+    located: LocatedModel, numerics: Numerics | None = None, *, device: str = "cpu", threads: int | None = None
 ) -> CausalModel:
     """The model of a located manifest: our own forward pass for the Llama family, `transformers` for all others."""
     if threads is not None:
         torch.set_num_threads(threads)
-    kind = torch_dtype(dtype or located.manifest.reference_dtype)
+    numerics = numerics or located.manifest.numerics
     place = torch_device(device)
     config = layout.read_json(located.folder / "config.json")
     eos = frozenset(located.manifest.eos_ids)
     shape = llama_shape(config)
     if shape is not None:
-        return LlamaModel(shape, _tensors(located.folder, kind, place), eos, located.manifest.digest)
+        return LlamaModel(shape, _llama_tensors(located.folder, numerics, place), eos, located.manifest.digest)
     from subnet.engine.foreign import load_foreign
 
-    return load_foreign(located.folder, kind, place, eos, located.manifest.digest)
+    return load_foreign(located.folder, numerics, place, eos, located.manifest.digest)
+
+
+def choose_numerics(manifest: Manifest, dtype: str | None, head: str | None, weights: str | None) -> Numerics:
+    """The manifest's numerics with what the caller wants otherwise. Raises ManifestError for an unknown dtype."""
+    if dtype is None:
+        own = manifest.numerics
+        return Numerics(weights or own.weights, own.body, head or own.head)
+    return Numerics(weights or dtype, dtype, head or dtype)
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -124,8 +137,13 @@ def llama_shape(config: dict[str, Any]) -> LlamaShape | None:
         raise UnsupportedModel(f"config.json of a Llama model has no {error}") from error
 
 
-def _tensors(folder: Path, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
+def _llama_tensors(folder: Path, numerics: Numerics, device: torch.device) -> dict[str, Tensor]:
+    """The weights, rounded and in their working dtypes; the head apart from the embedding where its dtype differs."""
+    stored: dict[str, Tensor] = {}
     for file in layout.weight_files(folder):
-        tensors |= load_file(file, device=str(device))
-    return {name: tensor if tensor.dtype == dtype else tensor.to(dtype) for name, tensor in tensors.items()}
+        stored |= load_file(file, device=str(device))
+    rounded, body, head = (torch_dtype(name) for name in (numerics.weights, numerics.body, numerics.head))
+    tensors = {name: tensor.to(rounded).to(body) for name, tensor in stored.items() if name != HEAD}
+    if HEAD in stored or head != body:
+        tensors[HEAD] = stored.get(HEAD, stored[EMBEDDING]).to(rounded).to(head)
+    return tensors

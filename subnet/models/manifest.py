@@ -21,7 +21,7 @@ from subnet.models.errors import ManifestError
 DOMAIN = b"assay/manifest/1\0"
 FORMAT = 1
 TOLERANCE_CLASSES = ("fp32", "bf16")
-REFERENCE_DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = ("float32", "bfloat16", "float16")
 WEIGHT_FORMATS = ("safetensors", "gguf")
 SAFE_SUFFIXES = (".safetensors", ".gguf", ".json", ".txt", ".jinja", ".model", ".md")
 
@@ -114,6 +114,31 @@ class Tolerance:
 
 
 @dataclass(frozen=True, slots=True)
+class Numerics:
+    """The reference arithmetic that a miner's tokens are measured against.
+
+    weights: what the checkpoint's values are rounded to first. body: the decoder layers. head: the last norm and the
+    vocabulary projection. Products accumulate in float32 or better.
+    """
+
+    weights: str
+    body: str
+    head: str
+
+    def __post_init__(self) -> None:
+        for member in (self.weights, self.body, self.head):
+            if member not in DTYPES:
+                raise ManifestError(f"dtype {member!r} is not one of {', '.join(DTYPES)}")
+
+
+NUMERICS = {
+    "fp32": Numerics("float32", "float32", "float32"),
+    "bf16": Numerics("bfloat16", "bfloat16", "float32"),
+}
+"""The numerics of each tolerance class. A float32 projection costs a bf16 model little and lowers its noise."""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """Everything that fixes a model. `digest` is the model id that requests, responses and the chain carry.
 
@@ -130,15 +155,13 @@ class Manifest:
     vocab_size: int
     max_positions: int
     eos_ids: tuple[int, ...]
-    reference_dtype: str
+    numerics: Numerics
     tolerance: Tolerance
     licence: str
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,95}", self.name):
             raise ManifestError(f"model name {self.name!r} is not lower-case letters, digits, '.', '_' and '-'")
-        if self.reference_dtype not in REFERENCE_DTYPES:
-            raise ManifestError(f"reference dtype {self.reference_dtype!r} is not one of {', '.join(REFERENCE_DTYPES)}")
         if not self.files or len({f.path for f in self.files}) != len(self.files):
             raise ManifestError("a manifest needs at least one file, and each path once")
         _check_digest(self.config_sha256, "config_sha256")
@@ -165,7 +188,7 @@ class Manifest:
             "vocab_size": self.vocab_size,
             "max_positions": self.max_positions,
             "eos_ids": list(self.eos_ids),
-            "reference_dtype": self.reference_dtype,
+            "numerics": dataclasses.asdict(self.numerics),
             "tolerance": tolerance,
             "licence": self.licence,
         }
@@ -192,7 +215,7 @@ class Manifest:
             vocab_size=top["vocab_size"],
             max_positions=top["max_positions"],
             eos_ids=tuple(_integers(top["eos_ids"], "eos_ids")),
-            reference_dtype=top["reference_dtype"],
+            numerics=Numerics(**_members(top["numerics"], "numerics", _NUMERICS_MEMBERS)),
             tolerance=Tolerance(tolerance["class"], tolerance["profile"]),
             licence=top["licence"],
         )
@@ -212,6 +235,7 @@ class Manifest:
 
 
 _SOURCE_MEMBERS = {"kind": str, "name": str, "revision": str, "inside": str}
+_NUMERICS_MEMBERS = {"weights": str, "body": str, "head": str}
 _FILE_MEMBERS = {"path": str, "size": int, "sha256": str}
 _WEIGHT_MEMBERS = {"format": str, "tensor_root": str, "tensors": int, "parameters": int}
 _TOKENIZER_MEMBERS = {"sha256": str, "chat_template_sha256": str}
@@ -227,7 +251,7 @@ _MANIFEST_MEMBERS = {
     "vocab_size": int,
     "max_positions": int,
     "eos_ids": list,
-    "reference_dtype": str,
+    "numerics": dict,
     "tolerance": dict,
     "licence": str,
 }
