@@ -1,0 +1,418 @@
+"""The axon: a miner's server, as one ASGI application without a framework.
+
+A request passes, in this order: per-address limit, route, header shapes, body cap while streaming, authentication,
+caller policy, nonce, per-hotkey limit, slots, parse, handler, answer. (The header deadline lies before all of them, in
+`connections`.) Each stage that refuses raises `Refused`, which is answered as a reason-coded fault and counted.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from loguru import logger
+
+from subnet.protocol import keys, limits, records
+from subnet.protocol.faults import Fault
+from subnet.protocol.handshake import Hello, SignedCapabilities
+from subnet.protocol.records import MalformedMessage
+from subnet.protocol.request import SignedRequest
+from subnet.protocol.response import SignedResponse
+from subnet.protocol.standing import SignedStanding
+from subnet.protocol.stream import Chunk, encode_event
+from subnet.transport import btauth
+from subnet.transport.errors import Refused, StoreFull
+from subnet.transport.rates import Buckets, Rate, address_key
+
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+PATH_PING = "/assay/v1/ping"
+PATH_HELLO = "/assay/v1/hello"
+PATH_COMPLETION = "/assay/v1/completion"
+PATH_STREAM = "/assay/v1/completion/stream"
+PATH_STANDING = "/assay/v1/standing"
+
+JSON_TYPE = b"application/json"
+STREAM_TYPE = b"application/x-ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An authenticated and admitted call. `address` is for logs and limits, never an identity."""
+
+    hotkey: str
+    public_key: bytes
+    address: str
+
+
+class Handlers(Protocol):
+    """What the miner does with calls. Raise `Refused(code, detail)` to answer with a fault.
+
+    A handler is cancelled when the caller goes away or the deadline passes: shield what must go on.
+    """
+
+    async def hello(self, call: Call, hello: Hello) -> SignedCapabilities:
+        """Handshake: capabilities with the commitment to this caller's secrets."""
+        ...
+
+    def complete(self, call: Call, request: SignedRequest) -> AsyncGenerator[Chunk | SignedResponse, None]:
+        """An async generator: any number of chunks, then exactly one signed response.
+
+        The request is already checked: signed by the caller, for this miner, on this chain and subnet, in a version
+        that we speak. Not checked: model, beacon, epoch, counter. Where the caller did not ask for a stream, chunks
+        are dropped.
+        """
+        ...
+
+    async def standing(self, call: Call, standing: SignedStanding) -> None:
+        """A validator's opinion of this miner, already checked to be signed by the caller and about this miner."""
+        ...
+
+
+class NonceStore(Protocol):
+    def check_and_store(self, hotkey_ss58: str, nonce_ns: int) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this axon is, and on which network."""
+
+    hotkey: bytes
+    genesis: bytes
+    netuid: int
+
+
+ADDRESS_RATE = Rate(per_second=200.0, burst=800)
+HOTKEY_RATE = Rate(per_second=50.0, burst=400)
+
+
+@dataclass(frozen=True, slots=True)
+class AxonLimits:
+    """Limits of one axon process. Seconds bound a whole request, its answer included."""
+
+    address_rate: Rate = ADDRESS_RATE
+    hotkey_rate: Rate = HOTKEY_RATE
+    body_bytes: int = limits.MAX_BODY_BYTES
+    in_flight: int = 256
+    in_flight_per_hotkey: int = 64
+    seconds: float = 300.0
+    overloaded_retry_ms: int = 1_000
+
+
+@dataclass(slots=True)
+class _Slots:
+    """Handlers at work, in all and by caller."""
+
+    total: int = 0
+    by_hotkey: Counter[str] = field(default_factory=Counter)
+
+
+class Axon:
+    """ASGI application. `admit(hotkey)` returns why a caller may not call, or None: see `subnet.transport.policy`."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        handlers: Handlers,
+        admit: Callable[[str], str | None],
+        nonces: NonceStore,
+        bounds: AxonLimits | None = None,
+    ) -> None:
+        self.identity = identity
+        self.limits = bounds or AxonLimits()
+        self.outcomes: Counter[str] = Counter()
+        """Requests by result: `ok` or a fault's code. Read it for metrics."""
+        self._hotkey = keys.ss58_address(identity.hotkey)
+        self._handlers = handlers
+        self._admit = admit
+        self._nonces = nonces
+        self._addresses = Buckets(self.limits.address_rate)
+        self._hotkeys = Buckets(self.limits.hotkey_rate)
+        self._slots = _Slots()
+        self._routes: dict[str, Callable[[Call, bytes, Receive, _Answer], Awaitable[None]]] = {
+            PATH_HELLO: self._hello,
+            PATH_COMPLETION: self._complete,
+            PATH_STREAM: self._stream,
+            PATH_STANDING: self._standing,
+        }
+
+    @property
+    def in_flight(self) -> int:
+        """Handlers at work."""
+        return self._slots.total
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request. Everything that can go wrong ends here, counted and answered with a fault."""
+        answer = _Answer(send)
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                await self._serve(scope, receive, answer)
+            self.outcomes["ok"] += 1
+        except Refused as refused:
+            await self._fault(answer, refused.fault)
+        except MalformedMessage as error:
+            await self._fault(answer, Fault("malformed", _shortened(error)))
+        except keys.SignatureMismatch as error:
+            await self._fault(answer, Fault("unauthenticated", _shortened(error)))
+        except TimeoutError:
+            await self._fault(answer, Fault("timeout", f"no answer within {self.limits.seconds:g} s"))
+        except _Disconnected:
+            self.outcomes["disconnected"] += 1
+        except Exception:
+            # The task boundary of one request: our own failure, which says nothing about the caller.
+            logger.exception("axon: a handler failed")
+            await self._fault(answer, Fault("internal", "the miner failed to answer"))
+
+    async def _fault(self, answer: "_Answer", fault: Fault) -> None:
+        self.outcomes[fault.code] += 1
+        await answer.fault(fault)
+
+    async def _serve(self, scope: Mapping[str, Any], receive: Receive, answer: "_Answer") -> None:
+        client = scope.get("client")
+        address = address_key(client[0]) if client else "local"
+        now = asyncio.get_running_loop().time()
+        wait = self._addresses.wait_ms(address, now)
+        if wait:
+            raise Refused("rate_limited", "too many requests from this address", min(wait, limits.MAX_RETRY_AFTER_MS))
+        path = scope["path"]
+        if path == PATH_PING:
+            await self._ping(scope["method"], answer)
+            return
+        route = self._routes.get(path)
+        if route is None or scope["raw_path"] != path.encode() or scope["query_string"]:
+            raise Refused("not_found", "there is no such path here")
+        if scope["method"] != "POST":
+            raise Refused("method_not_allowed", "this path takes POST only")
+        claim = self._check_head(scope["headers"])
+        body = await _read_body(receive, self.limits.body_bytes)
+        btauth.verify(claim, body, method="POST", path=path, self_hotkey=self._hotkey)
+        refusal = self._admit(claim.hotkey)
+        if refusal is not None:
+            raise Refused("forbidden", refusal)
+        self._spend_nonce(claim)
+        wait = self._hotkeys.wait_ms(claim.hotkey, now)
+        if wait:
+            raise Refused("rate_limited", "too many requests of this hotkey", min(wait, limits.MAX_RETRY_AFTER_MS))
+        call = Call(hotkey=claim.hotkey, public_key=keys.public_key(claim.hotkey), address=address)
+        with self._slot(call.hotkey):
+            await route(call, body, receive, answer)
+
+    def _check_head(self, headers: list[tuple[bytes, bytes]]) -> btauth.Claim:
+        """Shapes of the headers that decide how the body is read, each given at most once; then the gate."""
+        seen: dict[bytes, bytes] = {}
+        for name, value in headers:
+            if name in _SINGLE:
+                if name in seen:
+                    raise Refused("malformed", f"header {name.decode()} is given twice")
+                seen[name] = value
+        if seen.get(b"content-type") != JSON_TYPE:
+            raise Refused("unsupported_media_type", "content-type must be exactly application/json")
+        if b"content-encoding" in seen:
+            raise Refused("unsupported_media_type", "compressed bodies are not accepted: send content as it is")
+        length = seen.get(b"content-length")
+        if length is not None and (not length.isdigit() or len(length) > 12 or int(length) > self.limits.body_bytes):
+            raise Refused("too_large", f"a body may have {self.limits.body_bytes} bytes")
+        return btauth.gate(headers)
+
+    def _spend_nonce(self, claim: btauth.Claim) -> None:
+        try:
+            fresh = self._nonces.check_and_store(claim.hotkey, claim.nonce_ns)
+        except StoreFull as error:
+            logger.error("axon: {}", error)
+            raise Refused("overloaded", "cannot check for replays now", self.limits.overloaded_retry_ms) from None
+        if not fresh:
+            raise Refused("replayed", "this nonce was already used: sign each attempt anew")
+
+    @contextlib.contextmanager
+    def _slot(self, hotkey: str) -> Any:
+        slots = self._slots
+        if slots.total >= self.limits.in_flight or slots.by_hotkey[hotkey] >= self.limits.in_flight_per_hotkey:
+            raise Refused("overloaded", "all slots are taken", self.limits.overloaded_retry_ms)
+        slots.total += 1
+        slots.by_hotkey[hotkey] += 1
+        try:
+            yield
+        finally:
+            slots.total -= 1
+            slots.by_hotkey[hotkey] -= 1
+            if not slots.by_hotkey[hotkey]:
+                del slots.by_hotkey[hotkey]
+
+    async def _ping(self, method: str, answer: "_Answer") -> None:
+        if method != "GET":
+            raise Refused("method_not_allowed", "this path takes GET only")
+        await answer.json(b'{"protocol":"assay","versions":[1],"hotkey":"' + self._hotkey.encode() + b'"}')
+
+    async def _hello(self, call: Call, body: bytes, receive: Receive, answer: "_Answer") -> None:
+        hello = records.decode(Hello, body)
+        self._check_network(hello.genesis, hello.netuid)
+        await answer.json(records.encode(await _unless_gone(self._handlers.hello(call, hello), receive)))
+
+    async def _standing(self, call: Call, body: bytes, receive: Receive, answer: "_Answer") -> None:
+        signed = records.decode(SignedStanding, body)
+        standing = signed.standing
+        self._check_network(standing.genesis, standing.netuid)
+        if standing.validator != call.public_key or standing.miner != self.identity.hotkey:
+            raise Refused("malformed", "a standing must be by its sender and about this miner")
+        signed.require_valid()
+        await _unless_gone(self._handlers.standing(call, signed), receive)
+        await answer.json(b"{}")
+
+    def _request(self, call: Call, body: bytes) -> SignedRequest:
+        signed = records.decode(SignedRequest, body)
+        request = signed.request
+        if request.version not in limits.SUPPORTED_VERSIONS:
+            raise Refused("unsupported_version", f"version {request.version}: we speak {limits.SUPPORTED_VERSIONS}")
+        self._check_network(request.genesis, request.netuid)
+        if request.validator != call.public_key:
+            raise Refused("malformed", "a request must be sent by the validator that it names")
+        if request.miner != self.identity.hotkey:
+            raise Refused("wrong_receiver", "the request names another miner")
+        signed.require_valid()
+        return signed
+
+    def _check_network(self, genesis: bytes, netuid: int) -> None:
+        if genesis != self.identity.genesis or netuid != self.identity.netuid:
+            raise Refused(
+                "wrong_network", f"this miner serves subnet {self.identity.netuid} of another chain or netuid"
+            )
+
+    async def _complete(self, call: Call, body: bytes, receive: Receive, answer: "_Answer") -> None:
+        request = self._request(call, body)
+
+        async def last() -> SignedResponse:
+            async with contextlib.aclosing(self._handlers.complete(call, request)) as events:
+                async for event in events:
+                    if isinstance(event, SignedResponse):
+                        return event
+            raise RuntimeError("the completion handler ended without a signed response")
+
+        await answer.json(records.encode(await _unless_gone(last(), receive)))
+
+    async def _stream(self, call: Call, body: bytes, receive: Receive, answer: "_Answer") -> None:
+        request = self._request(call, body)
+
+        async def run() -> None:
+            async with contextlib.aclosing(self._handlers.complete(call, request)) as events:
+                async for event in events:
+                    await answer.line(encode_event(event))
+                    if isinstance(event, SignedResponse):
+                        await answer.end()
+                        return
+            raise RuntimeError("the completion handler ended without a signed response")
+
+        await _unless_gone(run(), receive)
+
+
+_SINGLE = frozenset({b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"host"})
+
+
+class _Disconnected(Exception):
+    """The caller went away; there is nobody to answer."""
+
+
+def _shortened(error: Exception) -> str:
+    return str(error).encode("utf-8", "replace")[: limits.MAX_DETAIL_BYTES - 3].decode("utf-8", "ignore")
+
+
+async def _read_body(receive: Receive, cap: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Disconnected
+        part = message.get("body", b"")
+        size += len(part)
+        if size > cap:
+            raise Refused("too_large", f"a body may have {cap} bytes")
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+_WATCH_AFTER_SECONDS = 0.02
+
+
+async def _unless_gone(work: Any, receive: Receive) -> Any:
+    """Await the work, but cancel it once the caller disconnects.
+
+    The watch starts only for work that takes longer than a moment: most answers never pay for it.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    watcher: asyncio.Task[None] | None = None
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            continue
+        gone = True
+        task.cancel()
+
+    def start() -> None:
+        nonlocal watcher
+        watcher = loop.create_task(watch())
+
+    timer = loop.call_later(_WATCH_AFTER_SECONDS, start)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if gone and task.uncancel() == 0:
+            raise _Disconnected from None
+        raise
+    finally:
+        timer.cancel()
+        if watcher is not None:
+            watcher.cancel()
+
+
+class _Answer:
+    """Sends one answer: plain JSON, a stream of lines, or a fault in whichever form is still possible."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._started = False
+        self._finished = False
+
+    async def json(self, body: bytes, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        self._started = self._finished = True
+        base = [(b"content-type", JSON_TYPE), (b"content-length", str(len(body)).encode())]
+        await self._send({"type": "http.response.start", "status": status, "headers": [*base, *headers]})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def line(self, line: bytes) -> None:
+        if not self._started:
+            self._started = True
+            headers = [(b"content-type", STREAM_TYPE)]
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.body", "body": line, "more_body": True})
+
+    async def end(self) -> None:
+        self._finished = True
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def fault(self, fault: Fault) -> None:
+        if self._finished:
+            return
+        if self._started:
+            await self.line(encode_event(fault))
+            await self.end()
+            return
+        headers: tuple[tuple[bytes, bytes], ...] = ()
+        if fault.retry_after_ms:
+            headers = ((b"retry-after", str(-(-fault.retry_after_ms // 1000)).encode()),)
+        if fault.code in _CLOSING:
+            # The body may still be arriving: closing spares us from reading it to its end.
+            headers = (*headers, (b"connection", b"close"))
+        await self.json(records.encode(fault), fault.status, headers)
+
+
+_CLOSING = frozenset(
+    {"too_large", "timeout", "unsupported_media_type", "not_found", "method_not_allowed", "unauthenticated", "internal"}
+)
