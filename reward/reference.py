@@ -1,0 +1,202 @@
+"""What the reference language model sees in a completion: fluency, relevance, and whether it ends.
+
+The validator holds the model anyway to replay answers, so the same weights are used here. Each
+completion is read twice in one packed pass, once after its prompt and once after a prompt that asks
+for nothing; the difference of the two likelihoods tells how much the answer has to do with the question.
+
+Everything is an average over the completion, so that float noise between machines (2e-4 in a single
+logit) moves no signal by more than about 1e-4 of its range.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reward.model import Conversation
+from subnet.engine.attention import packed_causal
+from subnet.engine.causal import CausalModel
+
+NEUTRAL = [{"role": "user", "content": "Please write something."}]
+MOST_TOKENS = 320
+"""Tokens of a completion that are read: the first two thirds and the last third of this when it is longer."""
+PROMPT_TOKENS = 512
+"""Tokens of a prompt that are read, from its end."""
+ROWS = 256
+PACKED_TOKENS = 2048
+FLOOR = -16.0
+"""Log-probabilities below this count as this: one token that is impossible must not decide alone."""
+
+
+class ChatEncoder(Protocol):
+    """The part of `subnet.models.chat.ChatTokenizer` that is used here."""
+
+    def chat(self, messages: Sequence[dict[str, str]]) -> tuple[int, ...]: ...
+
+    def encode(self, text: str) -> tuple[int, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceSignals:
+    """Signals of one pair, natural logarithms and nats, all averages over tokens unless said otherwise."""
+
+    likelihood: float
+    """log-probability of a token after the prompt"""
+    likelihood_alone: float
+    """the same after the neutral prompt"""
+    excess: float
+    """log-probability plus entropy: near 0 for text as the model would write, negative for text that surprises it"""
+    worst_tenth: float
+    """mean of the lowest tenth of the excess: single tokens that do not belong, such as wrong facts"""
+    entropy: float
+    probability: float
+    """probability of a token, in [0, 1]: high in loops and copies"""
+    certain: float
+    """mean of max(0, 1 - entropy / 0.2), in [0, 1]: the share of tokens at which the model is sure, smoothed"""
+    drift: float
+    """log-probability of the second half less that of the first"""
+    opening: float
+    """gain of the prompt (likelihood minus likelihood_alone) in the first quarter"""
+    closing: float
+    """the same in the last quarter"""
+    ending: float
+    """log-probability of the end of the answer after the last token"""
+    ending_before: float
+    """largest log-probability of the end after an earlier sentence, at least 4 tokens before the last"""
+
+    @property
+    def relevance(self) -> float:
+        """Nats a token by which the prompt makes the completion likelier; negative when it does not fit."""
+        return self.likelihood - self.likelihood_alone
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceView:
+    """The signals of one pair, and the model's last hidden state behind it (float32 [hidden], mean square 1)."""
+
+    signals: ReferenceSignals
+    state: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    log_probs: np.ndarray
+    entropies: np.ndarray
+    endings: np.ndarray
+    """log-probability of an end-of-sequence token at every position, one longer than the others"""
+    state: np.ndarray
+    """the last hidden state, scaled to a root mean square of 1, float32 [hidden]"""
+
+
+@dataclass(frozen=True)
+class ReferenceModel:
+    """The reference model with its tokenizer; both are shared with the replay."""
+
+    model: CausalModel
+    tokenizer: ChatEncoder
+
+    def view(self, prompts: Sequence[Conversation], completions: Sequence[str]) -> list[ReferenceView | None]:
+        """Views of n pairs, in order; None for a completion without tokens."""
+        neutral = self.tokenizer.chat(NEUTRAL)
+        jobs: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+        owners: list[int] = []
+        for number, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+            tokens = shorten(self.tokenizer.encode(disarm(completion)), MOST_TOKENS)
+            if tokens:
+                asked = self.tokenizer.chat([{**m, "content": disarm(m["content"])} for m in prompt.as_dicts()])
+                jobs += [(asked[-PROMPT_TOKENS:], tokens), (neutral, tokens)]
+                owners.append(number)
+        readings = self._read(jobs)
+        results: list[ReferenceView | None] = [None] * len(completions)
+        for place, number in enumerate(owners):
+            asked, alone = readings[2 * place], readings[2 * place + 1]
+            results[number] = ReferenceView(_summary(asked, alone), asked.state)
+        return results
+
+    def _read(self, jobs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[_Reading]:
+        results: dict[int, _Reading] = {}
+        for batch in _batches([len(prompt) + len(tokens) for prompt, tokens in jobs]):
+            packed = [(*jobs[index][0], *jobs[index][1]) for index in batch]
+            lengths = [len(row) for row in packed]
+            with torch.inference_mode():
+                ids = torch.tensor([token for row in packed for token in row], device=self.model.device)
+                positions = torch.cat([torch.arange(length, device=self.model.device) for length in lengths])
+                hidden = self.model.hidden(ids, positions, packed_causal(lengths))
+                end = 0
+                for index, length in zip(batch, lengths, strict=True):
+                    end += length
+                    tokens = jobs[index][1]
+                    results[index] = self._reading(hidden[end - len(tokens) - 1 : end], tokens)
+        return [results[index] for index in range(len(jobs))]
+
+    def _reading(self, hidden: Tensor, tokens: Sequence[int]) -> _Reading:
+        chosen = torch.tensor(tokens, device=hidden.device)
+        eos = sorted(self.model.eos_ids)
+        log_probs, entropies, endings = [], [], []
+        for start in range(0, len(hidden), ROWS):
+            logits = self.model.project(hidden[start : start + ROWS])
+            logs = torch.log_softmax(logits, dim=1)
+            endings.append(torch.logsumexp(logs[:, eos], dim=1))
+            rows = min(len(logs), len(tokens) - start)
+            if rows > 0:
+                here = chosen[start : start + rows].unsqueeze(1)
+                log_probs.append(logs[:rows].gather(1, here).squeeze(1))
+                entropies.append(-(logs[:rows].exp() * logs[:rows]).sum(dim=1))
+        likely, entropy, ends = (torch.cat(part).double().cpu().numpy() for part in (log_probs, entropies, endings))
+        last = hidden[-1].float()
+        state = (last / last.pow(2).mean().sqrt()).cpu().numpy()
+        return _Reading(np.maximum(likely, FLOOR), entropy, np.maximum(ends, FLOOR), state)
+
+
+def disarm(text: str) -> str:
+    """The text with special tokens written out in it broken up, so that a completion cannot close its own turn."""
+    return text.replace("<|", "<\u200b|").replace("|>", "|\u200b>")
+
+
+def shorten(tokens: Sequence[int], most: int) -> tuple[int, ...]:
+    """At most `most` tokens: the first two thirds of them from the start, the rest from the end."""
+    if len(tokens) <= most:
+        return tuple(tokens)
+    head = most * 2 // 3
+    return (*tokens[:head], *tokens[len(tokens) - (most - head) :])
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    batch: list[int] = []
+    size = 0
+    for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if batch and size + lengths[index] > PACKED_TOKENS:
+            yield batch
+            batch, size = [], 0
+        batch.append(index)
+        size += lengths[index]
+    if batch:
+        yield batch
+
+
+def _summary(asked: _Reading, alone: _Reading) -> ReferenceSignals:
+    count = len(asked.log_probs)
+    excess = asked.log_probs + asked.entropies
+    gain = asked.log_probs - alone.log_probs
+    quarter, half = math.ceil(count / 4), count // 2
+    drift = asked.log_probs[half:].mean() - asked.log_probs[:half].mean() if half else 0.0
+    return ReferenceSignals(
+        likelihood=float(asked.log_probs.mean()),
+        likelihood_alone=float(alone.log_probs.mean()),
+        excess=float(excess.mean()),
+        worst_tenth=float(np.sort(excess)[: math.ceil(count / 10)].mean()),
+        entropy=float(asked.entropies.mean()),
+        probability=float(np.exp(asked.log_probs).mean()),
+        certain=float(np.maximum(0.0, 1.0 - asked.entropies / 0.2).mean()),
+        drift=float(drift),
+        opening=float(gain[:quarter].mean()),
+        closing=float(gain[-quarter:].mean()),
+        ending=float(asked.endings[-1]),
+        ending_before=float(asked.endings[1:-4].max()) if count > 5 else FLOOR,
+    )

@@ -1,0 +1,1 @@
+"""How the learned head is made: corpus, ways to spoil an answer, features, fit, record."""
