@@ -25,6 +25,8 @@ setup(
         "substrate-interface>=1.8.1,<2",
         "starlette>=1.0,<2",
         "uvicorn>=0.40,<1",
+        "httptools>=0.7,<1",
+        "uvloop>=0.22,<1; platform_system != 'Windows'",
         "aiohttp>=3.13,<4",
         # models, replay and reward
         "torch>=2.13,<3",
