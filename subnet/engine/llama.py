@@ -84,8 +84,8 @@ class LlamaModel:
     """A Llama-family model: its shape, its weights by name, and the end-of-sequence ids.
 
     A head of another dtype than the embedding (lm_head.weight, also where the two are tied) makes the last norm and the
-    vocabulary projection run in that dtype. `hooks` and `with_weights` change what is computed without touching anything
-    else; an honest engine uses neither.
+    vocabulary projection run in that dtype. `hooks` and `with_weights` change what is computed and nothing else; an
+    honest engine uses neither.
     """
 
     shape: LlamaShape

@@ -11,7 +11,8 @@ from subnet.models.manifest import Manifest
 from subnet.models.registry import DEFAULT_MODEL, builtin_manifest, builtin_manifests, find_model
 
 if TYPE_CHECKING:
-    from subnet.models.loading import load_model, load_tokenizer
+    from subnet.models.chat import load_tokenizer
+    from subnet.models.loading import load_model
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -25,8 +26,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("load_model", "load_tokenizer"):
-        from subnet.models import loading
+    if name == "load_model":
+        from subnet.models.loading import load_model
 
-        return getattr(loading, name)
+        return load_model
+    if name == "load_tokenizer":
+        from subnet.models.chat import load_tokenizer
+
+        return load_tokenizer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,7 +12,11 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
+from subnet.models import layout
 from subnet.models.errors import AlteredModel, UnsupportedModel
+from subnet.models.manifest import Manifest
+from subnet.models.provenance import LocatedModel, locate
+from subnet.models.registry import DEFAULT_MODEL, find_model
 
 Message = Mapping[str, str]
 """A chat message: {"role": "system" | "user" | "assistant", "content": text}."""
@@ -56,6 +60,21 @@ class ChatTokenizer:
     def token_text(self, token: int) -> str:
         """The vocabulary's own spelling of one token id, for people."""
         return self.tokenizer.id_to_token(token) or f"<{token}>"
+
+
+def load_tokenizer(name: str | Path | Manifest = DEFAULT_MODEL, *, cache: Path | None = None) -> ChatTokenizer:
+    """The tokenizer and chat template of a model, by built-in name, manifest path or manifest.
+
+    Every hash of the model is checked, as for its weights. Raises ModelError. cache: replaces the user's cache folder.
+    """
+    named = find_model(name)
+    return open_tokenizer(locate(named.manifest, named.base, cache))
+
+
+def open_tokenizer(located: LocatedModel) -> ChatTokenizer:
+    """The tokenizer of a located model."""
+    folder = located.folder
+    return read_tokenizer(folder / "tokenizer.json", layout.chat_template(folder), layout.special_tokens(folder))
 
 
 def read_tokenizer(tokenizer_json: Path, template: str, special: Mapping[str, str]) -> ChatTokenizer:

@@ -13,7 +13,6 @@ from subnet.engine.causal import CausalModel
 from subnet.engine.llama import EMBEDDING, HEAD, LlamaModel, LlamaShape
 from subnet.errors import EngineError
 from subnet.models import layout
-from subnet.models.chat import ChatTokenizer, read_tokenizer
 from subnet.models.errors import UnsupportedModel
 from subnet.models.manifest import Manifest, Numerics
 from subnet.models.provenance import LocatedModel, locate
@@ -44,18 +43,6 @@ def load_model(
     located = locate(named.manifest, named.base, cache)
     numerics = choose_numerics(located.manifest, dtype, head, weights)
     return open_model(located, numerics, device=device, threads=threads)
-
-
-def load_tokenizer(name: str | Path | Manifest = DEFAULT_MODEL, *, cache: Path | None = None) -> ChatTokenizer:
-    """The tokenizer and chat template of a model; its hashes are checked as for the model."""
-    named = find_model(name)
-    return open_tokenizer(locate(named.manifest, named.base, cache))
-
-
-def open_tokenizer(located: LocatedModel) -> ChatTokenizer:
-    """The tokenizer of a located model."""
-    folder = located.folder
-    return read_tokenizer(folder / "tokenizer.json", layout.chat_template(folder), layout.special_tokens(folder))
 
 
 def open_model(
