@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from subnet.errors import AssayError
 
@@ -54,7 +55,7 @@ def find_chromium() -> str | None:
 class Tab:
     """One page of the browser."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._ids = itertools.count(1)
         self.events: list[dict[str, Any]] = []
