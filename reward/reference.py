@@ -1,8 +1,8 @@
 """What the reference language model sees in a completion: fluency, relevance, and whether it ends.
 
 The validator holds the model anyway to replay answers, so the same weights are used here. Each
-completion is read twice in one packed pass, once after its prompt and once after a prompt that asks
-for nothing; the difference of the two likelihoods tells how much the answer has to do with the question.
+completion is read twice in one packed pass, once after its prompt and once after the bare opening of
+the assistant's turn; the difference of the likelihoods tells how much the answer has to do with the question.
 
 Everything is an average over the completion, so that float noise between machines (2e-4 in a single
 logit) moves no signal by more than about 1e-4 of its range.
@@ -23,7 +23,6 @@ from reward.model import Conversation
 from subnet.engine.attention import packed_causal
 from subnet.engine.causal import CausalModel
 
-NEUTRAL = [{"role": "user", "content": "Please write something."}]
 MOST_TOKENS = 320
 """Tokens of a completion that are read: the first two thirds and the last third of this when it is longer."""
 PROMPT_TOKENS = 512
@@ -49,7 +48,7 @@ class ReferenceSignals:
     likelihood: float
     """log-probability of a token after the prompt"""
     likelihood_alone: float
-    """the same after the neutral prompt"""
+    """the same without a prompt"""
     excess: float
     """log-probability plus entropy: near 0 for text as the model would write, negative for text that surprises it"""
     worst_tenth: float
@@ -103,21 +102,29 @@ class ReferenceModel:
 
     def view(self, prompts: Sequence[Conversation], completions: Sequence[str]) -> list[ReferenceView | None]:
         """Views of n pairs, in order; None for a completion without tokens."""
-        neutral = self.tokenizer.chat(NEUTRAL)
+        bare = self._opening()
         jobs: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
         owners: list[int] = []
         for number, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
             tokens = shorten(self.tokenizer.encode(disarm(completion)), MOST_TOKENS)
             if tokens:
                 asked = self.tokenizer.chat([{**m, "content": disarm(m["content"])} for m in prompt.as_dicts()])
-                jobs += [(asked[-PROMPT_TOKENS:], tokens), (neutral, tokens)]
+                jobs += [(asked[-PROMPT_TOKENS:], tokens), (bare, tokens)]
                 owners.append(number)
         readings = self._read(jobs)
         results: list[ReferenceView | None] = [None] * len(completions)
         for place, number in enumerate(owners):
-            asked, alone = readings[2 * place], readings[2 * place + 1]
-            results[number] = ReferenceView(_summary(asked, alone), asked.state)
+            after, alone = readings[2 * place], readings[2 * place + 1]
+            results[number] = ReferenceView(_summary(after, alone), after.state)
         return results
+
+    def _opening(self) -> tuple[int, ...]:
+        """What every prompt of the chat template ends with: the tokens that open the assistant's turn."""
+        first, second = (self.tokenizer.chat([{"role": "user", "content": text}]) for text in ("one", "two"))
+        length = 0
+        while length < min(len(first), len(second)) and first[-1 - length] == second[-1 - length]:
+            length += 1
+        return first[len(first) - length :] or first[-1:]
 
     def _read(self, jobs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[_Reading]:
         results: dict[int, _Reading] = {}

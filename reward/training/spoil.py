@@ -153,7 +153,7 @@ def hot(pair: Pair, _donors: Sequence[Pair], _stream: Stream) -> str | None:
 
 
 def skipped_layers(pair: Pair, _donors: Sequence[Pair], _stream: Stream) -> str | None:
-    """The answer of the reference model with two decoder layers left out."""
+    """The answer of the reference model with one decoder layer left out."""
     return dict(pair.weak).get("skipped")
 
 

@@ -1,0 +1,101 @@
+"""Good and bad completions as arrays, with the signals of each read once and cached.
+
+The cache is keyed by the text, so that a change of the corpus reads only what is new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from loguru import logger
+
+from reward.model import Conversation
+from reward.signals import SignalReader, Signals
+from reward.training.corpus import Pair
+from reward.training.spoil import TRAINED, UNSEEN, Spoiler, Stream
+
+GOOD = "good"
+BATCH = 48
+
+
+@dataclass(frozen=True)
+class Example:
+    """One completion: `kind` is "good" or the name of the way it was spoilt; `pair` numbers the pair it came from."""
+
+    pair: int
+    kind: str
+    prompt: Conversation
+    completion: str
+
+
+def examples(
+    pairs: Sequence[Pair], kinds: Mapping[str, Spoiler], held_out: bool, repeats: int = 1, seed: int = 11
+) -> list[Example]:
+    """The good and the spoilt completions of all pairs on one side of the split.
+
+    Donors of foreign answers come from the same side. `repeats` is how many random variants of each kind are made.
+    """
+    side = [pair for pair in pairs if pair.held_out == held_out]
+    made: list[Example] = []
+    for number, pair in enumerate(side):
+        made.append(Example(number, GOOD, pair.prompt, pair.good))
+        for kind, spoil in kinds.items():
+            texts: list[str] = []
+            for repeat in range(repeats):
+                mark = json.dumps([seed, kind, repeat, pair.prompt.question, pair.good])
+                stream = Stream(random.Random(hashlib.sha256(mark.encode()).digest()), held_out)
+                text = spoil(pair, side, stream)
+                if text and text.strip() and text != pair.good and text not in texts:
+                    texts.append(text)
+            made += [Example(number, kind, pair.prompt, text) for text in texts]
+    return made
+
+
+ALL_KINDS: dict[str, Spoiler] = {**TRAINED, **UNSEEN}
+
+
+class SignalCache:
+    """Signals by (prompt, completion), kept in a file between runs.
+
+    The file is written and read by this class alone, in a folder of the developer's; it is not a
+    format to exchange.
+    """
+
+    def __init__(self, path: Path, reader: Callable[[], SignalReader]) -> None:
+        self._path = path
+        self._reader = reader
+        self._known: dict[str, Signals | None] = {}
+        if path.exists():
+            self._known = pickle.loads(path.read_bytes())
+
+    def read(self, items: Sequence[Example]) -> list[Signals | None]:
+        """Signals of all examples, in order."""
+        keys = [_key(item) for item in items]
+        missing = {key: item for key, item in zip(keys, items, strict=True) if key not in self._known}
+        todo = sorted(missing.items(), key=lambda entry: len(entry[1].completion))
+        if todo:
+            reader = self._reader()
+            for start in range(0, len(todo), BATCH):
+                chunk = todo[start : start + BATCH]
+                read = reader.read([item.prompt for _, item in chunk], [item.completion for _, item in chunk])
+                self._known.update({key: signals for (key, _), signals in zip(chunk, read, strict=True)})
+                logger.info("read the signals of {} of {} completions", start + len(chunk), len(todo))
+                self._save()
+        return [self._known[key] for key in keys]
+
+    def _save(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._path.with_suffix(".partial")
+        partial.write_bytes(pickle.dumps(self._known))
+        partial.replace(self._path)
+
+
+def _key(item: Example) -> str:
+    messages = [[message.role, message.content] for message in item.prompt.messages]
+    return hashlib.sha256(json.dumps([messages, item.completion]).encode()).hexdigest()

@@ -1,0 +1,151 @@
+"""Fitting the head: preferences between a good answer and its spoilt versions.
+
+The loss is the mean of two parts. Within a pair, log(1 + exp(z_bad - z_good)): the good answer to a
+prompt must beat each bad one to the same prompt. Across pairs, the logistic loss of good against bad, so that
+one threshold fits all prompts. Every kind of badness weighs the same, whatever its number of examples.
+Everything runs in float64 on one thread from a fixed seed, so a rerun gives the same head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reward.head import CLIP, ONE, WEIGHT_LIMIT, Head, Layer
+from reward.training.dataset import GOOD
+
+
+@dataclass(frozen=True, slots=True)
+class FitOptions:
+    """Hyperparameters. `hidden` are the widths of the hidden layers."""
+
+    blocks: tuple[str, ...] = ("scalars", "product", "answer")
+    hidden: tuple[int, ...] = (24, 12)
+    steps: int = 600
+    rate: float = 3e-3
+    decay: float = 2e-2
+    dropout: float = 0.2
+    noise: float = 0.1
+    pairwise: float = 0.5
+    """Share of the part within pairs in the loss."""
+    embedding_scale: float = 0.3
+    """Weight of the embedding blocks' inputs relative to the scalars', after standardising."""
+    seed: int = 5
+
+
+@dataclass(frozen=True)
+class Table:
+    """Examples as arrays: features float64 [n, inputs], pair numbers int64 [n], kinds [n]."""
+
+    features: np.ndarray
+    pairs: np.ndarray
+    kinds: tuple[str, ...]
+
+    def without(self, kinds: Sequence[str]) -> Table:
+        """The table without some kinds."""
+        keep = np.array([kind not in kinds for kind in self.kinds])
+        left = tuple(kind for kind, kept in zip(self.kinds, keep, strict=True) if kept)
+        return Table(self.features[keep], self.pairs[keep], left)
+
+
+def fit(table: Table, scalars: int, options: FitOptions, record: Mapping[str, Any]) -> Head:
+    """A head trained on the table. The first `scalars` inputs are scalar signals, the rest embeddings."""
+    torch.manual_seed(options.seed)
+    shift, scale = standardise(table.features, scalars, options.embedding_scale)
+    x = torch.from_numpy(np.clip((table.features - shift) * scale, -4.0, 4.0))
+    net = network(x.shape[1], options)
+    good, bad, weight = _preferences(table)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=options.decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.steps)
+    for _ in range(options.steps):
+        optimiser.zero_grad()
+        z = net(x + options.noise * torch.randn_like(x)).squeeze(1)
+        within = (F.softplus(z[bad] - z[good]) * weight).sum()
+        across = 0.5 * F.softplus(-z[torch.unique(good)]).mean() + 0.5 * (F.softplus(z[bad]) * weight).sum()
+        (options.pairwise * within + (1.0 - options.pairwise) * across).backward()
+        optimiser.step()
+        schedule.step()
+    return Head(options.blocks, shift, scale, quantised_layers(net), dict(record))
+
+
+def standardise(features: np.ndarray, scalars: int, embedding_scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Shift and scale of each input: the mean and one over the spread of the training set."""
+    shift, spread = features.mean(axis=0), features.std(axis=0)
+    scale = 1.0 / np.maximum(spread, 1e-3)
+    scale[scalars:] *= embedding_scale
+    # Rounded, so that the last bits of a sum do not depend on the machine that trains.
+    return np.round(shift, 6), np.round(scale, 4)
+
+
+def network(inputs: int, options: FitOptions) -> nn.Sequential:
+    """Linear layers and ReLU, with dropout while training."""
+    widths = (inputs, *options.hidden)
+    parts: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        parts += [nn.Linear(before, after, dtype=torch.float64), nn.ReLU(), nn.Dropout(options.dropout)]
+    parts.append(nn.Linear(widths[-1], 1, dtype=torch.float64))
+    return nn.Sequential(*parts)
+
+
+def quantised_layers(net: nn.Sequential) -> tuple[Layer, ...]:
+    """The linear layers in units of 2^-12."""
+    layers = []
+    for part in net:
+        if isinstance(part, nn.Linear):
+            weights, biases = (_fixed(value) for value in (part.weight, part.bias))
+            layers.append(Layer(weights, biases))
+    return tuple(layers)
+
+
+def _fixed(value: Tensor) -> np.ndarray:
+    return np.clip(np.rint(value.detach().numpy() * ONE), -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int64)
+
+
+def _preferences(table: Table) -> tuple[Tensor, Tensor, Tensor]:
+    """Indices of the good and the bad example of every preference, and weights that make the kinds equal."""
+    good_of = {
+        int(pair): i for i, (pair, kind) in enumerate(zip(table.pairs, table.kinds, strict=True)) if kind == GOOD
+    }
+    bad = [
+        i
+        for i, (pair, kind) in enumerate(zip(table.pairs, table.kinds, strict=True))
+        if kind != GOOD and int(pair) in good_of
+    ]
+    good = [good_of[int(table.pairs[i])] for i in bad]
+    counts = {kind: sum(table.kinds[i] == kind for i in bad) for kind in set(table.kinds)}
+    present = sum(count > 0 for count in counts.values())
+    weight = [1.0 / (counts[table.kinds[i]] * present) for i in bad]
+    return torch.tensor(good), torch.tensor(bad), torch.tensor(weight, dtype=torch.float64)
+
+
+def auc(good: np.ndarray, bad: np.ndarray) -> float:
+    """Probability that a good answer scores above a bad one, ties counting half; 0.5 of nothing."""
+    if not len(good) or not len(bad):
+        return 0.5
+    ordered = np.sort(bad)
+    below = np.searchsorted(ordered, good, side="left")
+    equal = np.searchsorted(ordered, good, side="right") - below
+    return float((below + 0.5 * equal).sum() / (len(good) * len(bad)))
+
+
+def auc_by_kind(scores: np.ndarray, kinds: Sequence[str], pairs: np.ndarray) -> dict[str, float]:
+    """AUC of each kind against the good answers to the same prompts."""
+    names = np.array(kinds)
+    result = {}
+    for kind in dict.fromkeys(kinds):
+        if kind == GOOD:
+            continue
+        chosen = names == kind
+        base = (names == GOOD) & np.isin(pairs, pairs[chosen])
+        result[kind] = auc(scores[base], scores[chosen])
+    return result
+
+
+__all__ = ["CLIP", "FitOptions", "Table", "auc", "auc_by_kind", "fit", "network", "quantised_layers", "standardise"]
