@@ -106,7 +106,7 @@ class TokenRecords:
     @classmethod
     def join(cls, parts: Sequence[TokenRecords]) -> TokenRecords:
         """The records of several stretches, one after the other."""
-        return cls(np.concatenate([part.rows for part in parts]) if parts else np.empty(0, RECORD))
+        return cls(np.concatenate([part.rows for part in parts]).astype(RECORD) if parts else np.empty(0, RECORD))
 
 
 def token_records(
@@ -130,6 +130,12 @@ miner's).
     for i, (row, token) in enumerate(zip(rows, claimed, strict=True)):
         out[i] = _record(row, token, seed, start + i, sampling, entropies[i])
     return TokenRecords(out)
+
+
+def window(sampling: Sampling) -> float:
+    """Competitors farther than this (logits) are not listed. Within it stand about seven, whatever the temperature.
+    """
+    return _WINDOW * sampling.temperature + _WINDOW_BASE
 
 
 def check_tokens(tokens: Sequence[int], vocabulary: int) -> list[int]:
@@ -176,26 +182,26 @@ for the token that is drawn, and continuous where a token enters or leaves min-p
 def _record(
     logits: NDArray[np.float32], token: int, seed: bytes, position: int, sampling: Sampling, nats: float
 ) -> tuple[int, int, int, tuple[int, ...], tuple[int, ...]]:
-    window = _WINDOW * sampling.temperature + _WINDOW_BASE
+    widest = window(sampling)
     cut = sampling.cut(float(logits.max()))
     if sampling.temperature_milli:
-        ids, drawn = contenders(logits, seed, position, sampling, window)
+        ids, drawn = contenders(logits, seed, position, sampling, widest)
     else:
-        ids = np.flatnonzero(logits >= logits.max() - np.float32(window))
+        ids = np.flatnonzero(logits >= logits.max() - np.float32(widest))
         drawn = np.zeros(len(ids), np.int32)
     values = logits[ids].astype(np.float64)
     found = scores(logits[ids], drawn, sampling)
-    near = np.flatnonzero(found >= found[values >= cut].max() - window)
+    near = np.flatnonzero(found >= found[values >= cut].max() - widest)
     distance = margins(values, found, near, cut)
     order = near[np.argsort(distance, kind="stable")]
     distance = np.sort(distance, kind="stable")
     winner = int(ids[order[0]])
     kept = [int(ids[place]) for place in order[1 : COMPETITORS + 1]]
     distances = [float(value) for value in distance[1 : COMPETITORS + 1]]
-    while distances and distances[-1] > window:
+    while distances and distances[-1] > widest:
         distances.pop()
         kept.pop()
-    far = distances[-1] if len(distances) == COMPETITORS else window
+    far = distances[-1] if len(distances) == COMPETITORS else widest
     listed = {winner: MATCH} | {other: place + 1 for place, other in enumerate(kept)}
     outcome = listed.get(token, FAR)
     if outcome == FAR:
