@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from subnet.errors import EvidenceError
 from subnet.evidence.bundle import (
@@ -20,7 +21,7 @@ from subnet.evidence.rounds import SignedRound
 from subnet.evidence.selection import CheckPlan
 from subnet.models.manifest import Manifest, canonical_json
 from subnet.protocol import SignedCommitment, SignedRequest, SignedResponse, Signer, records
-from subnet.verify.detector import start, update
+from subnet.verify.detector import TestState, start, update
 from subnet.verify.profile import ToleranceProfile
 from subnet.verify.records import TokenRecords
 from subnet.verify.verdict import verdict
@@ -52,27 +53,19 @@ def make_bundle(
 ) -> SignedBundle:
     """The signed bundle over a contiguous piece of one miner's chain.
 
-    kept: every answer of the piece in the order in which the miner signed them; trailing ones that were not selected
-    are dropped. blocks: hashes of all beacon blocks and of all blocks that decide selection, by number.
+    kept: every answer of the piece in the order in which the miner signed them; what follows the accusation, or else
+    the last selected answer, is dropped. blocks: hashes of the blocks that decide selection, by number.
     Raises EvidenceError where an answer or a block is missing, so that no bundle is made that others reject.
     """
-    chosen = [_is_selected(answer, blocks, manifest) for answer in kept]
-    if not any(chosen):
-        raise EvidenceError("none of the answers was selected: there is no evidence to show")
-    end = len(chosen) - chosen[::-1].index(True)
-    piece, chosen = list(kept[:end]), chosen[:end]
-    for before, after in zip(piece, piece[1:], strict=False):
+    for before, after in pairwise(kept):
         if after.response.body.previous != before.response.link:
             raise EvidenceError(f"the answer before number {after.response.counter} is missing: start after it")
+    piece, state = _up_to_the_accusation(kept, blocks, manifest, profile)
     rounds = sorted(
         {answer.placement[0].commitment.round: answer.placement[0] for answer in piece if answer.placement}.items()
     )
     place = {number: index for index, (number, _) in enumerate(rounds)}
-    full = [answer for answer, yes in zip(piece, chosen, strict=True) if yes]
-    state = start(profile)
-    for answer in full:
-        if answer.records is not None:
-            state = update(state, answer.records, profile)
+    full = [answer for answer in piece if _is_selected(answer, blocks, manifest)]
     commitment = handshake.commitment
     bundle = Bundle(
         version=BUNDLE_VERSION,
@@ -94,6 +87,24 @@ def make_bundle(
         accused_at=state.accused_at or 0,
     )
     return sign_bundle(bundle, signer)
+
+
+def _up_to_the_accusation(
+    kept: Sequence[KeptAnswer], blocks: Mapping[int, bytes], manifest: Manifest, profile: ToleranceProfile
+) -> tuple[list[KeptAnswer], TestState]:
+    """The piece up to the selected answer that accuses, or else the last selected one, with the test's state there."""
+    state, end = start(profile), 0
+    for number, answer in enumerate(kept, start=1):
+        if not _is_selected(answer, blocks, manifest):
+            continue
+        end = number
+        if answer.records is not None:
+            state = update(state, answer.records, profile)
+        if state.accused_at is not None:
+            break
+    if not end:
+        raise EvidenceError("none of the answers was selected: there is no evidence to show")
+    return list(kept[:end]), state
 
 
 def _is_selected(answer: KeptAnswer, blocks: Mapping[int, bytes], manifest: Manifest) -> bool:

@@ -214,6 +214,8 @@ class Bundle:
 
     def __post_init__(self) -> None:
         records.check_record(self)
+        if self.version != BUNDLE_VERSION:
+            raise ProtocolError(f"bundle version {self.version} is not known here: update the software")
 
     @property
     def digest(self) -> bytes:
@@ -253,8 +255,6 @@ class SignedBundle:
             read = decode(cls, data, MAX_BUNDLE_BYTES)
         except ProtocolError as error:
             raise EvidenceError(f"this is not a bundle: {error}") from error
-        if read.bundle.version != BUNDLE_VERSION:
-            raise EvidenceError(f"bundle version {read.bundle.version} is not known here: update the software")
         if encode(read) != data:
             raise EvidenceError("the bundle is not in canonical form: it was written by something else, or altered")
         return read

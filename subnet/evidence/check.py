@@ -1,7 +1,7 @@
 """Everything about a bundle that can be checked without the model.
 
-Signatures, chain, secrets, blocks, selection and rounds: each check is one finding: it holds, it does not, or it could not be checked here. What could not be checked never
-counts against a miner.
+Signatures, chain, secrets, blocks, selection and rounds: each check is one finding. It holds, it does not, or it could
+not be made here; what could not be checked never counts against a miner.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from subnet.models.manifest import Manifest
 from subnet.sampling import Sampling
 from subnet.verify.detector import TestState, start, update
 from subnet.verify.profile import ToleranceProfile
-from subnet.verify.records import TokenRecords
+from subnet.verify.records import FAR, NONE, UNIT, TokenRecords
 from subnet.verify.replaying import Claim, check_claim, replayed
 from subnet.verify.verdict import verdict
 
@@ -167,10 +167,31 @@ def _same_records(bundle: Bundle, profile: ToleranceProfile, own: Sequence[Token
             continue
         if len(theirs) != len(mine):
             return Finding("records", False, f"answer {counter}: {len(theirs)} records for {len(mine)} tokens")
-        worst = max(worst, float(np.abs(theirs.margins - mine.margins).max(initial=0.0)))
+        if not _coherent(theirs):
+            return Finding("records", False, f"answer {counter}: a stated outcome contradicts its own margin")
+        worst = max(worst, _difference(theirs, mine))
     if worst > allowed:
-        return Finding("records", False, f"a stated margin differs by {worst:.3g} logits; {allowed} are allowed")
-    return Finding("records", True, f"stated margins differ from the own ones by at most {worst:.2g} logits")
+        return Finding("records", False, f"a stated record differs by {worst:.3g} logits; {allowed} are allowed")
+    return Finding("records", True, f"stated records differ from the own ones by at most {worst:.2g} logits")
+
+
+def _coherent(records: TokenRecords) -> bool:
+    """Whether every margin is the one that the stated outcome has."""
+    rows = records.rows
+    outcome = rows["outcome"].astype(np.intp)
+    listed = np.concatenate((np.zeros((len(rows), 1)), rows["distance"].astype(np.float64)), axis=1)
+    expected = listed[np.arange(len(rows)), outcome]
+    margin = rows["margin"].astype(np.float64)
+    return bool(np.where(outcome == FAR, margin >= expected, margin == expected).all())
+
+
+def _difference(theirs: TokenRecords, mine: TokenRecords) -> float:
+    """The largest difference, in logits, of a margin or of a distance that both have."""
+    worst = float(np.abs(theirs.margins - mine.margins).max(initial=0.0))
+    one, other = theirs.rows["distance"], mine.rows["distance"]
+    both = (one != NONE) & (other != NONE)
+    apart = np.abs(one.astype(np.float64) - other.astype(np.float64)) / UNIT
+    return max(worst, float(apart[both].max(initial=0.0)))
 
 
 def _arithmetic(bundle: Bundle, profile: ToleranceProfile, own: Sequence[TokenRecords | None]) -> Finding:

@@ -361,16 +361,18 @@ def _pass_time(case: Case, block: int, policy: Policy, decisions: list[Decision]
         case = _resume(case, case.suspended_until)
     if case.state not in (CaseState.OUT, CaseState.PROBATION):
         return case
-    if case.state is CaseState.OUT and block >= case.returns_at:
-        decisions.append(Decision(Reason.PROBATION, case.returns_at, case.bundle))
-        case = replace(case, state=CaseState.PROBATION)
+    due: list[Decision] = []
     if case.forfeits_at is not None and block >= case.forfeits_at:
-        decisions.append(Decision(Reason.CONVICTED_BOND, case.forfeits_at, case.bundle))
+        due.append(Decision(Reason.CONVICTED_BOND, case.forfeits_at, case.bundle))
         case = replace(case, forfeits_at=None, forfeited=True)
+    if case.state is CaseState.OUT and block >= case.returns_at:
+        due.append(Decision(Reason.PROBATION, case.returns_at, case.bundle))
+        case = replace(case, state=CaseState.PROBATION)
     cleared_at = case.returns_at + policy.probation_blocks
     if case.state is CaseState.PROBATION and case.forfeits_at is None and block >= cleared_at:
-        decisions.append(Decision(Reason.CLEARED, cleared_at, case.bundle))
+        due.append(Decision(Reason.CLEARED, cleared_at, case.bundle))
         case = replace(case, state=CaseState.CLOSED)
+    decisions += sorted(due, key=lambda decision: decision.block)
     return case
 
 
