@@ -19,6 +19,18 @@ SIGNATURE_BYTES = 64
 SS58_FORMAT = 42
 
 
+_P = 2**255 - 19
+_ORDER_EIGHT = (
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+)
+# Edwards points of small order (y = 0, 1, -1 and the two of order eight), their non-canonical encodings included, and
+# with y = 0 the identity of sr25519's group. The sign bit is ignored in the comparison.
+_WEAK_KEYS = frozenset(
+    [value.to_bytes(32, "little") for value in (0, 1, _P - 1, _P, _P + 1)] + [bytes.fromhex(y) for y in _ORDER_EIGHT]
+)
+
+
 class SignatureMismatch(ProtocolError):
     """A signature does not belong to this digest and key."""
 
@@ -71,9 +83,23 @@ def sign(signer: Signer, digest: bytes) -> bytes:
     return signature
 
 
+def is_weak(key: bytes) -> bool:
+    """Whether anybody can sign for this public key: it is a point of small order, and no private key made it."""
+    return key[:31] + bytes([key[31] & 0x7F]) in _WEAK_KEYS
+
+
 def is_signed(digest: bytes, signature: bytes, key: bytes, scheme: int) -> bool:
-    """Whether `signature` over `digest` is by 32-byte public key `key` under `scheme`. False for wrong widths."""
-    if len(digest) != 32 or len(signature) != SIGNATURE_BYTES or len(key) != 32 or scheme not in SCHEMES:
+    """Whether `signature` over `digest` is by 32-byte public key `key` under `scheme`.
+
+    False for wrong widths, and for keys for which anybody can sign.
+    """
+    if (
+        len(digest) != 32
+        or len(signature) != SIGNATURE_BYTES
+        or len(key) != 32
+        or scheme not in SCHEMES
+        or is_weak(key)
+    ):
         return False
     try:
         return bool(bittensor_core.verify(digest, signature, ss58_address(key), scheme))

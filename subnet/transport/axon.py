@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from loguru import logger
 
-from subnet.protocol import keys, limits, records
+from subnet.protocol import keys, limits, paths, records
 from subnet.protocol.faults import Fault
 from subnet.protocol.handshake import Hello, SignedCapabilities
 from subnet.protocol.records import MalformedMessage
@@ -28,15 +28,6 @@ from subnet.transport.rates import Buckets, Rate, address_key
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-PATH_PING = "/assay/v1/ping"
-PATH_HELLO = "/assay/v1/hello"
-PATH_COMPLETION = "/assay/v1/completion"
-PATH_STREAM = "/assay/v1/completion/stream"
-PATH_STANDING = "/assay/v1/standing"
-
-JSON_TYPE = b"application/json"
-STREAM_TYPE = b"application/x-ndjson"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +124,10 @@ class Axon:
         self._hotkeys = Buckets(self.limits.hotkey_rate)
         self._slots = _Slots()
         self._routes: dict[str, Callable[[Call, bytes, Receive, _Answer], Awaitable[None]]] = {
-            PATH_HELLO: self._hello,
-            PATH_COMPLETION: self._complete,
-            PATH_STREAM: self._stream,
-            PATH_STANDING: self._standing,
+            paths.HELLO: self._hello,
+            paths.COMPLETION: self._complete,
+            paths.STREAM: self._stream,
+            paths.STANDING: self._standing,
         }
 
     @property
@@ -178,7 +169,7 @@ class Axon:
         if wait:
             raise Refused("rate_limited", "too many requests from this address", min(wait, limits.MAX_RETRY_AFTER_MS))
         path = scope["path"]
-        if path == PATH_PING:
+        if path == paths.PING:
             await self._ping(scope["method"], answer)
             return
         route = self._routes.get(path)
@@ -208,7 +199,7 @@ class Axon:
                 if name in seen:
                     raise Refused("malformed", f"header {name.decode()} is given twice")
                 seen[name] = value
-        if seen.get(b"content-type") != JSON_TYPE:
+        if seen.get(b"content-type") != b"application/json":
             raise Refused("unsupported_media_type", "content-type must be exactly application/json")
         if b"content-encoding" in seen:
             raise Refused("unsupported_media_type", "compressed bodies are not accepted: send content as it is")
@@ -382,14 +373,14 @@ class _Answer:
 
     async def json(self, body: bytes, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         self._started = self._finished = True
-        base = [(b"content-type", JSON_TYPE), (b"content-length", str(len(body)).encode())]
+        base = [(b"content-type", paths.JSON_TYPE.encode()), (b"content-length", str(len(body)).encode())]
         await self._send({"type": "http.response.start", "status": status, "headers": [*base, *headers]})
         await self._send({"type": "http.response.body", "body": body})
 
     async def line(self, line: bytes) -> None:
         if not self._started:
             self._started = True
-            headers = [(b"content-type", STREAM_TYPE)]
+            headers = [(b"content-type", paths.STREAM_TYPE.encode())]
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send({"type": "http.response.body", "body": line, "more_body": True})
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from bittensor import http_auth
 
+from subnet.errors import ProtocolError
 from subnet.protocol import keys
 from subnet.transport.errors import Refused
 
@@ -99,6 +100,12 @@ _SCHEME_PARAMETER = next(
 
 def verify(claim: Claim, body: bytes, *, method: str, path: str, self_hotkey: str, now_ns: int | None = None) -> None:
     """Prove a claim: receiver, freshness and signature. Raises Refused. Does not look at earlier nonces."""
+    try:
+        weak = keys.is_weak(keys.public_key(claim.hotkey))
+    except ProtocolError as error:
+        raise Refused("unauthenticated", str(error)) from None
+    if weak:
+        raise Refused("unauthenticated", "anybody can sign for this hotkey")
     extra: dict[str, object] = {}
     if _SCHEME_PARAMETER is not None:
         by_number = "crypto" in _SCHEME_PARAMETER

@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
 from subnet.errors import AssayError
-from subnet.protocol import keys, limits, records
+from subnet.protocol import keys, limits, paths, records
 from subnet.protocol.faults import Fault
 from subnet.protocol.handshake import Hello, SecretsCommitment, SignedCapabilities
 from subnet.protocol.records import MalformedMessage
@@ -21,7 +21,6 @@ from subnet.protocol.standing import SignedStanding
 from subnet.protocol.stream import Chunk, decode_event
 from subnet.transport import btauth
 from subnet.transport.addresses import socket_factory
-from subnet.transport.axon import PATH_COMPLETION, PATH_HELLO, PATH_PING, PATH_STANDING, PATH_STREAM
 from subnet.transport.errors import AddressRefused
 from subnet.transport.outcomes import Outcome, Result, Timing
 from subnet.transport.pinning import PinnedKeyMismatch, pinned_context
@@ -156,7 +155,7 @@ class Dendrite:
                 raise ResponseMismatch("the secrets commitment is to another validator, chain or subnet")
             return signed
 
-        return await self._call(peer, PATH_HELLO, records.encode(hello), accept, seconds)
+        return await self._call(peer, paths.HELLO, records.encode(hello), accept, seconds)
 
     async def complete(
         self, peer: Peer, request: SignedRequest, commitment: SecretsCommitment, *, seconds: float
@@ -167,7 +166,7 @@ class Dendrite:
             response = records.decode(SignedResponse, body, self._limits.response_bytes)
             return Answer(response=response, seed=check_response(request, response, commitment))
 
-        return await self._call(peer, PATH_COMPLETION, records.encode(request), accept, seconds)
+        return await self._call(peer, paths.COMPLETION, records.encode(request), accept, seconds)
 
     async def stream(
         self,
@@ -186,8 +185,8 @@ class Dendrite:
         clock = _Clock(payload)
 
         async def run() -> Outcome[Answer]:
-            async with self._post(peer, PATH_STREAM, payload, clock) as response:
-                early = await self._refusal(response, clock, "application/x-ndjson")
+            async with self._post(peer, paths.STREAM, payload, clock) as response:
+                early = await self._refusal(response, clock, paths.STREAM_TYPE)
                 if early is not None:
                     return early
                 async for line in self._lines(response, clock):
@@ -217,7 +216,7 @@ class Dendrite:
                 raise MalformedMessage("a standing is acknowledged with an empty object")
             return True
 
-        return await self._call(peer, PATH_STANDING, records.encode(standing), accept, seconds)
+        return await self._call(peer, paths.STANDING, records.encode(standing), accept, seconds)
 
     async def ping(self, peer: Peer, *, seconds: float) -> Outcome[str]:
         """Whether an axon answers there, and with which hotkey (ss58). Unsigned; for diagnosis."""
@@ -227,9 +226,9 @@ class Dendrite:
         async def run() -> Outcome[str]:
             payload.written_at = time.monotonic()
             async with self._open(peer).get(
-                peer.origin + PATH_PING, allow_redirects=False, ssl=self._ssl(peer)
+                peer.origin + paths.PING, allow_redirects=False, ssl=self._ssl(peer)
             ) as response:
-                early = await self._refusal(response, clock, "application/json")
+                early = await self._refusal(response, clock, paths.JSON_TYPE)
                 if early is not None:
                     return early
                 value = records.loads(await self._body(response, clock), 4_096)
@@ -259,7 +258,7 @@ class Dendrite:
 
         async def run() -> Outcome[T]:
             async with self._post(peer, path, payload, clock) as response:
-                early = await self._refusal(response, clock, "application/json")
+                early = await self._refusal(response, clock, paths.JSON_TYPE)
                 if early is not None:
                     return early
                 received = await self._body(response, clock)

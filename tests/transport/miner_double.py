@@ -1,4 +1,4 @@
-"""A miner for transport tests: real secrets, signatures and chains; its tokens are arithmetic, since no model is needed."""
+"""A miner for transport tests: real secrets, signatures and chains; its tokens are arithmetic, no model is needed."""
 
 import asyncio
 import itertools
