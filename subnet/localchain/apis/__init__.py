@@ -1,0 +1,5 @@
+"""Runtime APIs: what `state_call` answers, one module per group."""
+
+from subnet.localchain.apis import core, neurons, stake, subnets
+
+APIS = (*core.APIS, *neurons.APIS, *stake.APIS, *subnets.APIS)
