@@ -28,7 +28,8 @@ from subnet.localchain.yuma import fixed
 from subnet.localchain.yuma.fixed import ONE, U16_MAX, U64_MAX, Bits
 
 Mask = NDArray[np.bool_]
-Row = Sequence[tuple[int, int]]
+Row = Sequence[tuple[int, int]] | NDArray[np.int64]
+"""Entries (target uid, u16) of a row; an array has shape [entries, 2]."""
 
 DEFAULT_TAO_WEIGHT = 971_718_665_099_567_868
 MAX_NEURONS = 4_096
@@ -274,7 +275,7 @@ def _dense(n: int, rows: NDArray[np.int64], stored: Mapping[int, Row], convert: 
     present = np.zeros((len(rows), n), dtype=bool)
     for index, uid in enumerate(rows.tolist()):
         entries = stored.get(uid)
-        if not entries:
+        if entries is None or not len(entries):
             continue
         pairs = np.asarray(entries, dtype=np.int64)
         targets, values = pairs[:, 0], pairs[:, 1]
@@ -282,10 +283,10 @@ def _dense(n: int, rows: NDArray[np.int64], stored: Mapping[int, Row], convert: 
             raise EpochInputError(f"the row of uid {uid} holds something that is not a pair of u16")
         inside = targets < n
         targets = targets[inside]
-        if len(np.unique(targets)) != len(targets):
-            raise EpochInputError(f"the row of uid {uid} names a uid twice")
         bits[index, targets] = values[inside]
         present[index, targets] = True
+        if np.count_nonzero(present[index]) != len(targets):
+            raise EpochInputError(f"the row of uid {uid} names a uid twice")
     return _Sparse(rows, convert(bits), present)
 
 
@@ -295,7 +296,9 @@ def _masked_weights(state: EpochState, permits: Mask, active_stake: Bits) -> _Sp
     A row is kept for whoever has weights or bonds, and for all active stake: a validator without weights gives every
     column a zero, which counts in the median.
     """
-    used = {uid for rows in (state.weights, state.bonds) for uid, row in rows.items() if row and 0 <= uid < state.n}
+    used = {
+        uid for rows in (state.weights, state.bonds) for uid, row in rows.items() if len(row) and 0 <= uid < state.n
+    }
     rows = np.array(sorted(used | set(np.flatnonzero(active_stake).tolist())), dtype=np.int64)
     weights = _dense(state.n, rows, state.weights, lambda u16: u16 * ONE)
     columns = np.arange(state.n)
