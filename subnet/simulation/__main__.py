@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--quick", action="store_true", help="fewer cheats, rates and epochs, and no slash durations")
-    add("--rates", type=_floats, help="check rates to play, comma-separated shares of answers (default: 0.0003 to 1)")
+    add("--rates", type=_floats, help="check rates to play, comma-separated shares of answers (default: 0.001 to 1)")
     add("--slash-epochs", type=int, default=default.slash_epochs, help="epochs out (default: %(default)s)")
     add("--slashes", type=_ints, help="slash durations to compare, comma-separated epochs; 0 for none")
     add("--epochs", type=int, default=default.epochs, help="epochs to play (default: %(default)s)")
@@ -147,10 +147,12 @@ def _play(
     compared = bool(durations) and world.sharing
     runs = len(rates) * (options.seeds + len(durations) + compared)
     with _progress(console, runs * world.epochs) as tick:
-        miners = population(world, cheats, STRATEGIES)
+        # Two of each steady the averages, where that leaves most miners honest.
+        each = 2 if 4 * len(cheats) * len(STRATEGIES) <= world.miners else 1
+        miners = population(world, cheats, STRATEGIES, each)
         result = sweep(world, miners, rates, options.seeds, price, tick)
         slashes: dict[int, Sweep] = {world.slash_epochs: result} if durations else {}
-        waiting = population(world, cheats, STRATEGIES[:1])
+        waiting = population(world, cheats, STRATEGIES[:1], each)
         for epochs in durations:
             slashes[epochs] = sweep(replace(world, slash_epochs=epochs), waiting, rates, 1, price, tick)
         alone = sweep(replace(world, sharing=False), miners, rates, 1, price, tick) if compared else None

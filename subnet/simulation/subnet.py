@@ -54,7 +54,7 @@ class World:
 
     validators: int = 64
     miners: int = 192
-    epochs: int = 200
+    epochs: int = 120
     tempo: int = 360
     requests: int = 12
     tokens: int = 128

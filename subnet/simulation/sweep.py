@@ -12,7 +12,7 @@ from subnet.errors import ConfigError
 from subnet.simulation.cheats import Cheat, Strategy
 from subnet.simulation.subnet import Miner, Outcome, World, run
 
-DEFAULT_RATES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+DEFAULT_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 DEFAULT_SLASHES = (1, 5, 20, 80)
 BLOCK_S = 12.0
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -277,8 +278,8 @@ def _dense(n: int, rows: NDArray[np.int64], stored: Mapping[int, Row], convert: 
         entries = stored.get(uid)
         if entries is None or not len(entries):
             continue
-        pairs = np.asarray(entries, dtype=np.int64)
-        targets, values = pairs[:, 0], pairs[:, 1]
+        flat = entries.ravel() if isinstance(entries, np.ndarray) else _flat(entries)
+        targets, values = flat[::2], flat[1::2]
         if values.min() < 0 or values.max() > U16_MAX or targets.min() < 0:
             raise EpochInputError(f"the row of uid {uid} holds something that is not a pair of u16")
         inside = targets < n
@@ -288,6 +289,10 @@ def _dense(n: int, rows: NDArray[np.int64], stored: Mapping[int, Row], convert: 
         if np.count_nonzero(present[index]) != len(targets):
             raise EpochInputError(f"the row of uid {uid} names a uid twice")
     return _Sparse(rows, convert(bits), present)
+
+
+def _flat(entries: Sequence[tuple[int, int]]) -> Bits:
+    return np.fromiter(chain.from_iterable(entries), dtype=np.int64, count=2 * len(entries))
 
 
 def _masked_weights(state: EpochState, permits: Mask, active_stake: Bits) -> _Sparse:
