@@ -10,18 +10,19 @@ import json
 import pickle
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loguru import logger
 
 from reward.model import Conversation
 from reward.signals import SignalReader, Signals
+from reward.text import text_signals
 from reward.training.corpus import Pair
 from reward.training.spoil import TRAINED, UNSEEN, Spoiler, Stream
 
 GOOD = "good"
-BATCH = 48
+BATCH = 24
 
 
 @dataclass(frozen=True)
@@ -35,25 +36,24 @@ class Example:
 
 
 def examples(
-    pairs: Sequence[Pair], kinds: Mapping[str, Spoiler], held_out: bool, repeats: int = 1, seed: int = 11
+    pairs: Sequence[Pair], kinds: Mapping[str, Spoiler], held_out: bool, share: float = 1.0, seed: int = 11
 ) -> list[Example]:
     """The good and the spoilt completions of all pairs on one side of the split.
 
-    Donors of foreign answers come from the same side. `repeats` is how many random variants of each kind are made.
+    Donors of foreign answers come from the same side. `share` is the share of the kinds that each pair gets.
     """
     side = [pair for pair in pairs if pair.held_out == held_out]
     made: list[Example] = []
     for number, pair in enumerate(side):
         made.append(Example(number, GOOD, pair.prompt, pair.good))
         for kind, spoil in kinds.items():
-            texts: list[str] = []
-            for repeat in range(repeats):
-                mark = json.dumps([seed, kind, repeat, pair.prompt.question, pair.good])
-                stream = Stream(random.Random(hashlib.sha256(mark.encode()).digest()), held_out)
-                text = spoil(pair, side, stream)
-                if text and text.strip() and text != pair.good and text not in texts:
-                    texts.append(text)
-            made += [Example(number, kind, pair.prompt, text) for text in texts]
+            mark = json.dumps([seed, kind, pair.prompt.question, pair.good])
+            stream = Stream(random.Random(hashlib.sha256(mark.encode()).digest()), held_out)
+            if stream.random.random() >= share:
+                continue
+            text = spoil(pair, side, stream)
+            if text and text.strip() and text != pair.good:
+                made.append(Example(number, kind, pair.prompt, text))
     return made
 
 
@@ -69,7 +69,8 @@ class SignalCache:
 
     def __init__(self, path: Path, reader: Callable[[], SignalReader]) -> None:
         self._path = path
-        self._reader = reader
+        self._make = reader
+        self._reader: SignalReader | None = None
         self._known: dict[str, Signals | None] = {}
         if path.exists():
             self._known = pickle.loads(path.read_bytes())
@@ -80,14 +81,18 @@ class SignalCache:
         missing = {key: item for key, item in zip(keys, items, strict=True) if key not in self._known}
         todo = sorted(missing.items(), key=lambda entry: len(entry[1].completion))
         if todo:
-            reader = self._reader()
+            self._reader = self._reader or self._make()
             for start in range(0, len(todo), BATCH):
                 chunk = todo[start : start + BATCH]
-                read = reader.read([item.prompt for _, item in chunk], [item.completion for _, item in chunk])
+                read = self._reader.read([item.prompt for _, item in chunk], [item.completion for _, item in chunk])
                 self._known.update({key: signals for (key, _), signals in zip(chunk, read, strict=True)})
                 logger.info("read the signals of {} of {} completions", start + len(chunk), len(todo))
                 self._save()
-        return [self._known[key] for key in keys]
+        # What is cheap is computed anew, so that a change there needs no new reading.
+        return [
+            signals and replace(signals, text=text_signals(item.prompt.question, item.completion))
+            for item, signals in zip(items, (self._known[key] for key in keys), strict=True)
+        ]
 
     def _save(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,121 @@
+"""Train the reward's head and write it with its record: `python scripts/train_reward.py`.
+
+Reads the corpus, spoils the good answers, reads the signals of everything once (cached), fits the head
+on the training side of the split, evaluates it on the held-out side, and writes reward/data/head.json.
+The corpus and the split are fixed, every seed is fixed, so a rerun on the same build gives the same hash.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import platform
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from loguru import logger
+
+from reward.composite import handmade
+from reward.embedding import PINNED, load_embedder
+from reward.head import DEFAULT_HEAD
+from reward.reference import ReferenceModel
+from reward.signals import SCALARS, SignalReader
+from reward.training.corpus import hand_pairs
+from reward.training.dataset import Example, SignalCache
+from reward.training.fit import FitOptions, auc_by_kind, fit
+from reward.training.generate import synthetic_prompts, write_generated
+from reward.training.spoil import TRAINED
+from reward.training.tables import (
+    evaluate,
+    held_out_examples,
+    joined,
+    model_examples,
+    table_of,
+    training_examples,
+)
+from subnet.models import load_model, load_tokenizer
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / "reward" / "data"
+GENERATED_PROMPTS = 96
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
+    parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parse.add_argument("--out", type=Path, default=DATA / DEFAULT_HEAD, help="where to write the head")
+    parse.add_argument("--cache", type=Path, default=ROOT / ".cache" / "reward-signals.pkl", help="cache of signals")
+    parse.add_argument("--models", type=Path, default=None, help="folder of converted models, if not the user's cache")
+    parse.add_argument("--threads", type=int, default=2, help="threads for reading signals; the fit always uses one")
+    parse.add_argument("--regenerate", action="store_true", help="answer the prompts with the reference model again")
+    return parse
+
+
+def corpus_digest(*parts: list[Example]) -> str:
+    """SHA-256 over all examples in order."""
+    rows = [
+        [[m.role, m.content] for m in item.prompt.messages] + [item.kind, item.completion]
+        for part in parts
+        for item in part
+    ]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def main() -> int:
+    """Train, evaluate, write."""
+    options = arguments().parse_args()
+    torch.set_num_threads(options.threads)
+    if options.regenerate:
+        (DATA / "generated.jsonl").unlink(missing_ok=True)
+        prompts = [pair.prompt for pair in hand_pairs()][: GENERATED_PROMPTS // 2]
+        model, tokenizer = load_model(cache=options.models), load_tokenizer(cache=options.models)
+        write_generated(DATA / "generated.jsonl", prompts + synthetic_prompts(GENERATED_PROMPTS // 2), model, tokenizer)
+
+    def reader() -> SignalReader:
+        reference = ReferenceModel(load_model(cache=options.models), load_tokenizer(cache=options.models))
+        return SignalReader(load_embedder(), reference)
+
+    cache = SignalCache(options.cache, reader)
+    fitted = FitOptions()
+    train, own, held, own_held = training_examples(), model_examples(False), held_out_examples(), model_examples(True)
+    tables = [
+        table_of(items, cache.read(items), fitted.blocks, 10_000 * n)
+        for n, items in enumerate((train, own, held, own_held))
+    ]
+    torch.set_num_threads(1)
+    record = {
+        "script": "scripts/train_reward.py",
+        "options": dataclasses.asdict(fitted),
+        "corpus_sha256": corpus_digest(train, own),
+        "held_out_sha256": corpus_digest(held, own_held),
+        "examples": {"train": len(train) + len(own), "held_out": len(held) + len(own_held)},
+        "trained_kinds": list(TRAINED),
+        "embedding_sha256": PINNED["model.safetensors"],
+        "reference_model": load_model(cache=options.models).model_id.hex(),
+        "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+    }
+    draft = fit(joined(tables[0], tables[1]), SCALARS, fitted, {})
+    record["held_out_auc"] = {kind: round(value, 4) for kind, value in evaluate(draft, tables[2]).items()}
+    record["held_out_auc_model_answers"] = {k: round(v, 4) for k, v in evaluate(draft, tables[3]).items()}
+    head = dataclasses.replace(draft, record=record)
+    options.out.write_text(json.dumps(head.to_json(), sort_keys=True) + "\n", encoding="ascii")
+    baseline = _baseline(held, cache)
+    for kind, value in record["held_out_auc"].items():
+        logger.info("{:<16} head {:.3f}  handmade {:.3f}", kind, value, baseline[kind])
+    logger.info("{} parameters, hash {}", head.parameters, head.digest)
+    sys.stdout.write(head.digest + "\n")
+    return 0
+
+
+def _baseline(items: list[Example], cache: SignalCache) -> dict[str, float]:
+    kept = [(item, found) for item, found in zip(items, cache.read(items), strict=True) if found is not None]
+    scores = np.array([handmade(found).value for _, found in kept])
+    return auc_by_kind(scores, [item.kind for item, _ in kept], np.array([item.pair for item, _ in kept]))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
