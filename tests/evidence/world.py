@@ -41,7 +41,7 @@ from subnet.verify.replaying import Claim, check_claim, replayed
 from tests.zoo.engines import CHEATS, HONEST, Cheat
 
 VOCABULARY = 256
-EOS = 2
+EOS = (2, 3, 4, 5)
 GENESIS = hashlib.sha256(b"tiny chain").digest()
 NETUID = 7
 ROUND_SIZE = 4
@@ -98,7 +98,7 @@ def tiny_manifest(embedded_profile: bool = True) -> Manifest:
         tokenizer=Tokenizer("33" * 32, "44" * 32),
         vocab_size=VOCABULARY,
         max_positions=256,
-        eos_ids=(EOS,),
+        eos_ids=EOS,
         numerics=Numerics("float32", "float32", "float32"),
         tolerance=Tolerance("fp32", json.loads(profile.to_json()) if embedded_profile else {}),
         licence="MIT",
@@ -140,7 +140,7 @@ def tiny_model() -> LlamaModel:
             f"{p}.mlp.up_proj.weight": matrix(128, 64, 0.2),
             f"{p}.mlp.down_proj.weight": matrix(64, 128, 0.2),
         }
-    return LlamaModel(shape, weights, frozenset({EOS}), tiny_manifest().digest)
+    return LlamaModel(shape, weights, frozenset(EOS), tiny_manifest().digest)
 
 
 def load_tiny(manifest: Manifest) -> LlamaModel:
@@ -183,14 +183,14 @@ class World:
         """Request number `counter` and the plan under which it is asked."""
         dice = random.Random(counter)
         beacon = FIRST_BLOCK + 10 * (counter // ROUND_SIZE)
-        salt = hashlib.sha256(b"salt" + bytes([counter])).digest()
+        salt = hashlib.sha256(b"salt" + counter.to_bytes(4, "big")).digest()
         plan = CheckPlan(beacon + 5, changed.pop("rate_ppm", self.rate_ppm), salt)
         given: dict[str, Any] = {
             "version": 1,
             "genesis": GENESIS,
             "netuid": NETUID,
             "model_id": self.manifest.digest,
-            "prompt": tuple(dice.randrange(3, VOCABULARY) for _ in range(12)),
+            "prompt": tuple(dice.randrange(6, VOCABULARY) for _ in range(12)),
             "temperature_milli": 800,
             "min_p_ppm": 0,
             "max_tokens": tokens,
@@ -198,7 +198,7 @@ class World:
             "miner": bytes(self.miner.public_key),
             "beacon_block": beacon,
             "beacon_hash": block_hash(beacon),
-            "nonce": hashlib.sha256(b"nonce" + bytes([counter])).digest(),
+            "nonce": hashlib.sha256(b"nonce" + counter.to_bytes(4, "big")).digest(),
             "epoch": self.epoch,
             "counter": counter,
             "extensions": plan.extension(),
@@ -302,3 +302,32 @@ def caught() -> tuple[World, tuple[KeptAnswer, ...], SignedBundle]:
 def verified(signed: SignedBundle, source: Callable[[int], bytes | None] | None = block_hash) -> Report:
     """The report of a stranger with the model and the chain."""
     return verify_bundle(signed, load_tiny, source)
+
+
+def coarse_profile() -> ToleranceProfile:
+    """A class in which honest machines differ: near competitors overtake often, as in bf16."""
+    return replace(
+        tiny_profile(),
+        name="coarse",
+        threshold=1e4,
+        distance_edges=(0.06, 0.4),
+        bound=((0.4, 0.06, 1e-3),) * 2,
+        far_bound=((1e-4, 1e-4, 1e-4),) * 2,
+        scale=(0.1, 0.1),
+    )
+
+
+def coarse_manifest() -> Manifest:
+    """The tiny model in the coarse class."""
+    return tiny_manifest().with_profile(json.loads(coarse_profile().to_json()))
+
+
+COARSE = CHEATS["int8_kv"]
+"""The honest machine of the coarse class: its key/value cache rounds as that class allows."""
+
+
+@functools.cache
+def honest_in_coarse_class() -> tuple[World, tuple[KeptAnswer, ...]]:
+    """300 genuine answers of an honest miner, all replayed: 2 % of the tokens are not the verifier's."""
+    world = World(manifest=coarse_manifest(), profile=coarse_profile(), secrets=512, rate_ppm=1_000_000)
+    return world, tuple(world.answers(COARSE, count=300, tokens=4))
