@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from subnet.localchain.yuma import EpochInputError, EpochParams, EpochState, Rules, fixed, run_epoch
 from subnet.localchain.yuma.consensus import _consensus
 from subnet.localchain.yuma.fixed import ONE
+from tests.localchain.yuma import reference
 
 ROOT = Path(__file__).resolve().parents[3]
 COPY = ROOT / "tests" / "vectors" / "yuma.json"
@@ -117,6 +118,9 @@ def subnets(draw):
         last_update=draw(st.lists(st.integers(0, 1_000), min_size=n, max_size=n)),
         block_at_registration=draw(st.lists(st.integers(0, 1_000), min_size=n, max_size=n)),
         owner_uid=draw(st.none() | keys),
+        last_step_block=draw(st.sampled_from([0, 950])),
+        tao_stake=draw(st.lists(st.sampled_from([0, 5_000_000_000_000]), min_size=n, max_size=n)),
+        first_commit_block=draw(st.none() | st.lists(st.sampled_from([500, 2**64 - 1]), min_size=n, max_size=n)),
     )
 
 
@@ -133,17 +137,28 @@ def parameters(draw):
         alpha_high=high,
         alpha_sigmoid_steepness=draw(st.integers(-32_768, 32_767)),
         max_allowed_validators=draw(st.integers(0, 6)),
+        stake_threshold=draw(st.sampled_from([0, 10**12])),
         activity_cutoff=draw(st.integers(1, 2_000)),
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(subnets(), parameters(), st.integers(0, 10**15))
 def test_no_epoch_pays_more_than_it_was_given(state, params, emission):
     result = run_epoch(state, params, emission)
     assert sum(result.emission) <= emission
     assert sum(result.server_emission) + sum(result.validator_emission) <= emission
     assert all(0 <= value <= 65_535 for value in result.incentive + result.dividends + result.consensus)
+
+
+@settings(max_examples=200, deadline=None)
+@given(subnets(), parameters(), st.integers(0, 10**13))
+def test_every_field_equals_the_plain_walk_over_sparse_rows(state, params, emission):
+    expected = reference.epoch(state, params, emission)
+    result = run_epoch(state, params, emission)
+    for name, values in expected.items():
+        found = getattr(result, name)
+        assert (found if name == "bonds" else list(found)) == values, name
 
 
 @settings(max_examples=100, deadline=None)
