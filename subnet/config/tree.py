@@ -180,17 +180,18 @@ class ValidatorRole:
     request_timeout_s: float = option(60.0, "deadline of a request, from the socket write")
     prompt_tokens: int = option(256, "longest prompt asked, in tokens")
     max_tokens: int = option(128, "longest completion asked, in tokens")
-    check_rate: float = option(0.25, "share of answers of an established miner that is replayed")
-    check_rate_new: float = option(1.0, "the same for miners that are new, suspected or under probation")
+    check_rate: float = option(0.1, "share of answers of an old, clean miner that is replayed; others are checked more")
     replay_batch: int = option(8, "answers replayed in one batch")
     replay_timeout_s: float = option(300.0, "deadline of a batch of replay; beyond it the verdict is abstain")
     threshold: float = option(1e9, "evidence that accuses: at most one false accusation in so many tokens")
     slash_blocks: int = option(7200, "how long an accused miner stays out, in blocks")
+    challenge_blocks: int = option(7200, "how long an appeal can save an accused miner's bond, in blocks")
     probation_blocks: int = option(7200, "how long it is checked at every request after that, in blocks")
     suspend_blocks: int = option(1200, "how long a disagreement suspends a slash, in blocks")
     weights_blocks: int = option(100, "set weights at most every so many blocks; the chain's own limit holds as well")
     ready_blocks: int = option(1200, "not ready when weights are older than this, in blocks")
     commit_blocks: int = option(100, "commit the ledger's root at most every so many blocks")
+    reward: str = option("default", "reward model: default, handmade, hf:<manifest>, or mix:a=0.7,b=0.3")
     version_key: int = option(0, "version key of the weights; 0 takes the subnet's own")
     shadow: tuple[str, ...] = option((), "gates recorded but not enforced: verdict, latency, early_end, reward, peers")
     peers: bool = option(True, "fetch other validators' bundles and replay them")
@@ -203,8 +204,9 @@ class ValidatorRole:
         for name, low, high in (
             ("sample", 0, 4096), ("requests", 1, 64), ("round_blocks", 1, 100_000), ("open_rounds", 1, 64),
             ("select_after_blocks", 1, 1000), ("request_timeout_s", 0.1, 3600), ("max_tokens", 1, 32768),
-            ("prompt_tokens", 1, 32768), ("check_rate", 0, 1), ("check_rate_new", 0, 1), ("replay_batch", 1, 256),
+            ("prompt_tokens", 1, 32768), ("check_rate", 0, 1), ("replay_batch", 1, 256),
             ("replay_timeout_s", 1, 86400), ("threshold", 10, 1e30), ("slash_blocks", 1, 10**8),
+            ("challenge_blocks", 1, 10**8),
             ("probation_blocks", 0, 10**8), ("suspend_blocks", 0, 10**8), ("weights_blocks", 1, 10**6),
             ("ready_blocks", 1, 10**7), ("commit_blocks", 1, 10**7), ("version_key", 0, 2**63), ("drain_s", 0, 3600),
         ):  # fmt: skip
@@ -235,6 +237,11 @@ class MinerConfig:
         _in_range("netuid", self.netuid, 0, 65535)
         _in_range("threads", self.threads, 0, 1024)
 
+    @property
+    def register_command(self) -> str:
+        """What to type to register this hotkey."""
+        return _register_command(self)
+
 
 @dataclass(frozen=True, slots=True)
 class ValidatorConfig:
@@ -256,6 +263,18 @@ class ValidatorConfig:
     def __post_init__(self) -> None:
         _in_range("netuid", self.netuid, 0, 65535)
         _in_range("threads", self.threads, 0, 1024)
+
+    @property
+    def register_command(self) -> str:
+        """What to type to register this hotkey."""
+        return _register_command(self)
+
+
+def _register_command(config: MinerConfig | ValidatorConfig) -> str:
+    return (
+        f"btcli subnets register --netuid {config.netuid} --wallet {config.wallet.name} "
+        f"--hotkey {config.wallet.hotkey} --network {config.subtensor.target}"
+    )
 
 
 def state_folder(config: MinerConfig | ValidatorConfig, role: str) -> Path:

@@ -36,22 +36,28 @@ class Operations:
         self.port = 0
 
     async def start(self, ip: str, port: int, record: Path) -> None:
-        """Listens, and writes {"pid", "ip", "port"} to the file `record`, for whoever started this process.
+        """Listens, and writes {"url", "pid", "ip", "port"} to the file `record`, for whoever started this process.
 
         Raises OSError where the port is taken.
         """
         listener = socket.create_server((ip, port), family=socket.AF_INET6 if ":" in ip else socket.AF_INET)
+        await self.serve(listener)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        draft = record.with_suffix(".tmp")
+        host = f"[{ip}]" if ":" in ip else ip
+        url = f"http://{host}:{self.port}"
+        draft.write_text(json.dumps({"url": url, "pid": os.getpid(), "ip": ip, "port": self.port}))
+        draft.replace(record)
+        logger.info("Operations endpoint: {} (/readyz, /metrics)", url)
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Serves on a listening socket."""
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(
             self._app, log_config=None, access_log=False, lifespan="off", timeout_keep_alive=5, limit_concurrency=64
         )
         self._server = _Quiet(config)
         self._task = asyncio.create_task(self._server.serve([listener]), name="operations")
-        record.parent.mkdir(parents=True, exist_ok=True)
-        draft = record.with_suffix(".tmp")
-        draft.write_text(json.dumps({"pid": os.getpid(), "ip": ip, "port": self.port}))
-        draft.replace(record)
-        logger.info("Operations endpoint: http://{}:{} (/readyz, /metrics, /snapshot.json)", ip, self.port)
 
     async def stop(self) -> None:
         if self._server is None or self._task is None:

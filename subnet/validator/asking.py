@@ -1,0 +1,170 @@
+"""Asks miners: handshakes before the clock runs, then all requests of a round at once; every end has a typed reason."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loguru import logger
+
+from subnet.chain.values import Endpoint, Neuron
+from subnet.evidence.slashing import Reason
+from subnet.protocol import Hello, SignedCommitment, public_key
+from subnet.protocol.limits import SUPPORTED_VERSIONS
+from subnet.transport.dendrite import Answer, Dendrite, Peer
+from subnet.transport.outcomes import Outcome, Result
+from subnet.validator.questions import Network
+from subnet.validator.state import Store
+from subnet.validator.values import Exchange, MinerChain, Status, Times
+
+HELLO_S = 5.0
+RECOVER_S = 5.0
+ATTEMPTS = 2
+RETRIED = (Result.DROPPED, Result.UNREACHABLE)
+
+_FAULT_REASONS = {"unknown_model": Reason.WRONG_MODEL, "unknown_epoch": Reason.OFFLINE, "timeout": Reason.LATE}
+_RESULT_REASONS = {
+    Result.TIMEOUT: Reason.LATE,
+    Result.UNREACHABLE: Reason.OFFLINE,
+    Result.ADDRESS_REFUSED: Reason.OFFLINE,
+    Result.DROPPED: Reason.DROPPED,
+    Result.REDIRECTED: Reason.MALFORMED,
+    Result.TOO_LARGE: Reason.MALFORMED,
+    Result.MALFORMED: Reason.MALFORMED,
+    Result.BAD_SIGNATURE: Reason.BAD_SIGNATURE,
+    Result.MISMATCH: Reason.WRONG_REQUEST,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a request has no usable answer."""
+
+    status: Status
+    reason: Reason | None
+    detail: str
+    prefix: tuple[int, ...] = ()
+
+
+def failure_of(outcome: Outcome) -> Failure:
+    """The failure behind an outcome that is not OK. Ours where it was ours, a fault of service otherwise."""
+    if outcome.result is Result.OUR_FAILURE:
+        return Failure(Status.OURS, None, outcome.detail)
+    if outcome.result is Result.FAULT and outcome.fault is not None:
+        code = outcome.fault.code
+        return Failure(
+            Status.FAULTY, _FAULT_REASONS.get(code, Reason.REFUSED), f"{code}: {outcome.detail}", outcome.prefix
+        )
+    reason = _RESULT_REASONS[outcome.result]
+    if outcome.result is Result.MISMATCH and "secret" in outcome.detail:
+        reason = Reason.BAD_SECRET
+    elif outcome.result is Result.MISMATCH and "tokens" in outcome.detail:
+        reason = Reason.BAD_LENGTH
+    elif outcome.result is Result.MISMATCH and "streamed" in outcome.detail:
+        reason = Reason.BAD_TEXT
+    return Failure(Status.FAULTY, reason, outcome.detail, outcome.prefix)
+
+
+def peer_of(hotkey: str, endpoint: Endpoint) -> Peer:
+    return Peer(public_key(hotkey), endpoint.ip, endpoint.port)
+
+
+class Asker:
+    """Keeps handshakes and sends requests. One for the life of the validator."""
+
+    def __init__(self, dendrite: Dendrite, network: Network, store: Store) -> None:
+        self._dendrite, self._network, self._store = dendrite, network, store
+        self._handshakes: dict[str, tuple[Endpoint, SignedCommitment, int]] = {}
+        self._no_miners: dict[str, Endpoint] = {}
+
+    def forget(self, hotkeys: set[str]) -> None:
+        """Drops what is known about hotkeys that left the subnet."""
+        for hotkey in list(self._handshakes):
+            if hotkey not in hotkeys:
+                del self._handshakes[hotkey]
+
+    async def shake_hands(self, neurons: Sequence[Neuron], count: int) -> dict[str, MinerChain | Failure]:
+        """A chain with room for `count` requests for every miner, all at once; a failure where there is none."""
+        found = await asyncio.gather(*(self._chain_of(neuron, count) for neuron in neurons))
+        return {n.hotkey: chain for n, chain in zip(neurons, found, strict=True) if chain is not None}
+
+    async def _chain_of(self, neuron: Neuron, count: int) -> MinerChain | Failure | None:
+        """None for a neuron that is no miner (a validator's endpoint answers no handshake)."""
+        endpoint = neuron.axon
+        if endpoint is None or self._no_miners.get(neuron.hotkey) == endpoint:
+            return None
+        known = self._handshakes.get(neuron.hotkey)
+        if known is not None and known[0] == endpoint:
+            chain = self._store.open_chain(neuron.hotkey, known[1])
+            if chain.next_counter + count <= known[2]:
+                return chain
+        hello = Hello(SUPPORTED_VERSIONS, self._network.genesis, self._network.netuid)
+        outcome = await self._dendrite.hello(peer_of(neuron.hotkey, endpoint), hello, seconds=HELLO_S)
+        if outcome.value is None:
+            if outcome.status == 404:
+                self._no_miners[neuron.hotkey] = endpoint
+                return None
+            return failure_of(outcome)
+        capabilities = outcome.value.capabilities
+        if self._network.model_id not in {offer.model_id for offer in capabilities.models}:
+            return Failure(Status.FAULTY, Reason.WRONG_MODEL, "the miner does not offer this model")
+        handshake = capabilities.handshake
+        self._handshakes[neuron.hotkey] = (endpoint, handshake, handshake.commitment.size)
+        chain = self._store.open_chain(neuron.hotkey, handshake)
+        if chain.next_counter + count > handshake.commitment.size:
+            return Failure(Status.OURS, None, "the epoch's secrets are used up; the next handshake opens another")
+        return chain
+
+    async def ask(self, exchange: Exchange, endpoint: Endpoint, chain: MinerChain, deadline_s: float) -> bool:
+        """Sends one stored request and stores what came of it. True where there is an answer."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + deadline_s
+        peer, request, commitment = (
+            peer_of(exchange.miner, endpoint),
+            exchange.asked.request,
+            chain.handshake.commitment,
+        )
+        outcome: Outcome[Answer] | None = None
+        first_sent: float | None = None
+        for _ in range(ATTEMPTS):
+            left = until - loop.time()
+            if left <= 0:
+                break
+            outcome = await self._dendrite.stream(peer, request, commitment, seconds=left)
+            first_sent = first_sent or outcome.sent_at
+            if outcome.ok or outcome.result not in RETRIED:
+                break
+        assert outcome is not None
+        if outcome.value is not None:
+            times = _times(outcome, first_sent)
+            self._store.record_answer(exchange.id, outcome.value.response, times, timed=exchange.timed)
+            return True
+        failure = failure_of(outcome)
+        if outcome.fault is not None and outcome.fault.code in ("unknown_epoch", "epoch_exhausted", "counter_used"):
+            self._handshakes.pop(exchange.miner, None)
+        logger.debug("Round {}: {} gave no answer: {}", exchange.asked.round, exchange.miner[:8], failure.detail)
+        self._store.record_failure(exchange.id, failure.status, failure.reason, failure.detail, failure.prefix)
+        return False
+
+    async def recover(self, exchanges: Sequence[Exchange], endpoint: Endpoint, chain: MinerChain) -> int:
+        """Asks again, byte for byte, for answers that close a gap in the chain. Their faults stay. How many came."""
+
+        async def again(exchange: Exchange) -> bool:
+            outcome = await self._dendrite.complete(
+                peer_of(exchange.miner, endpoint), exchange.asked.request, chain.handshake.commitment, seconds=RECOVER_S
+            )
+            if outcome.value is not None:
+                self._store.record_late(exchange.id, outcome.value.response)
+            return outcome.ok
+
+        return sum(await asyncio.gather(*(again(exchange) for exchange in exchanges)))
+
+
+def _times(outcome: Outcome, first_sent: float | None) -> Times | None:
+    """Times from the first socket write on: a retry does not reset the miner's clock."""
+    timing, sent = outcome.timing, outcome.sent_at
+    if sent is None or timing.total is None or first_sent is None:
+        return None
+    first = None if timing.first_byte is None else sent + timing.first_byte
+    return Times(first_sent, first, sent + timing.total)

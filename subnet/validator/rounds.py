@@ -1,0 +1,394 @@
+"""Rounds: ask, fix the answers, wait for the block that selects, replay, settle. Several are under way at once.
+
+Each step ends in a transaction, and each can be taken up again from what is stored: a killed validator resumes every
+round where it stood. Rounds settle in their order, so that tests and scores see the same sequence on every run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from loguru import logger
+
+from reward import Sample, ScoreBook
+from reward.prompts import RoundSecret, round_seed
+from subnet.chain import Chain, ChainAway, Head, MetagraphSnapshot, Neuron
+from subnet.config.tree import ValidatorRole
+from subnet.errors import StateError
+from subnet.evidence.ledger import NOBODY, Entry, EntryKind
+from subnet.evidence.rounds import RoundCommitment, round_leaf, sign_round
+from subnet.evidence.selection import CheckPlan
+from subnet.evidence.slashing import Passed, may_earn
+from subnet.protocol import Signer, merkle, public_key
+from subnet.protocol.limits import PROTOCOL_VERSION
+from subnet.validator import scorebook
+from subnet.validator.accuse import Accuser
+from subnet.validator.asking import Asker, Failure
+from subnet.validator.chains import place
+from subnet.validator.judge import Bench, Case, apply_event, judge, rescore, standing_of
+from subnet.validator.questions import Network, Question, Tokenize, choose, sign_question, synthetic
+from subnet.validator.replay_client import ReplayClient
+from subnet.validator.replayer import Examined, Examinee
+from subnet.validator.state import Store
+from subnet.validator.values import Exchange, Miner, MinerChain, Phase, Placed, Round, Settlement, Status
+
+MAX_DEFERRALS = 3
+"""Rounds that an accusation may wait for a complete chain before it is made without portable evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A settled round, for logs, metrics and the miners that are told."""
+
+    round: Round
+    seconds: float
+    asked: int
+    answered: int
+    replayed: int
+    tokens: int
+    abstained: int
+    accused: tuple[str, ...]
+    hotkeys: tuple[str, ...]
+
+
+class Rounds:
+    """Runs rounds. `bench` and `rate_of` are asked for at each use: stake, policy and rates change with the chain."""
+
+    def __init__(
+        self, *, role: ValidatorRole, chain: Chain, store: Store, asker: Asker, replay: ReplayClient, accuser: Accuser,
+        network: Network, signer: Signer, tokenize: Tokenize, bench: Callable[[], Bench],
+        rate_of: Callable[[str], int], on_settled: Callable[[Report], None],
+    ) -> None:  # fmt: skip
+        self._role, self._chain, self._store, self._asker = role, chain, store, asker
+        self._replay, self._accuser, self._network, self._signer = replay, accuser, network, signer
+        self._tokenize, self._bench, self._rate_of, self._on_settled = tokenize, bench, rate_of, on_settled
+        self._snapshot: MetagraphSnapshot | None = None
+        self._block_time = 12.0
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._absent: dict[int, tuple[str, ...]] = {}
+        self._deferred: dict[str, int] = {}
+        self._next_open = 0
+        self._interrupted = False
+        self.broken: BaseException | None = None
+        self.book: ScoreBook = scorebook.load_book(store.miners(), store.meta(scorebook.META_KEY))
+
+    @property
+    def open(self) -> int:
+        return len(self._tasks)
+
+    async def on_head(self, head: Head, snapshot: MetagraphSnapshot, block_time: float) -> None:
+        """Takes up interrupted rounds, opens a new one when it is due, and lets time pass for slashed miners."""
+        self._snapshot, self._block_time = snapshot, block_time
+        if self.broken is not None:
+            raise self.broken
+        if self._interrupted and not self._tasks:
+            self._interrupted = False
+            self.resume()
+        self._pass_time(head.number)
+        if head.number >= self._next_open and len(self._tasks) < self._role.open_rounds:
+            self._next_open = head.number + self._role.round_blocks
+            await self._open(head, snapshot)
+
+    def resume(self) -> None:
+        """Takes up every unsettled round of an earlier process, or of before the disk was full."""
+        for opened in self._store.unsettled():
+            if opened.id not in self._tasks:
+                logger.info("Resuming round {} ({})", opened.id, opened.phase.name.lower())
+                exchanges = tuple(
+                    replace(e, timed=False) if e.status is Status.ASKED else e for e in self._store.exchanges(opened.id)
+                )
+                self._start(opened, exchanges)
+
+    async def drain(self, deadline_s: float) -> None:
+        """Waits for the rounds under way; what is left is taken up by the next start."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks.values()), timeout=deadline_s)
+        for task in self._tasks.values():
+            task.cancel()
+
+    # Opening and asking
+
+    async def _open(self, head: Head, snapshot: MetagraphSnapshot) -> None:
+        number = self._store.next_round()
+        secret = secrets.token_bytes(32)
+        seed = round_seed(head.hash, self._network.validator, RoundSecret(secret))
+        questions = synthetic(
+            number, seed, self._role.requests, self._tokenize, prompt_tokens=self._role.prompt_tokens,
+            max_tokens=self._role.max_tokens,
+        )  # fmt: skip
+        neurons = self._candidates(snapshot, number)
+        chains = await self._asker.shake_hands(neurons, len(questions))
+        wait = math.ceil(self._role.request_timeout_s / self._block_time) + self._role.select_after_blocks
+        opened = Round(number, Phase.ASKING, head.number, head.number + wait, secret, time.time())
+        ready = {hotkey: chain for hotkey, chain in chains.items() if isinstance(chain, MinerChain)}
+        asked = [item for hotkey, chain in ready.items() for item in self._sign(opened, hotkey, chain, questions, head)]
+        known = self._store.miners()
+        self._absent[number] = tuple(
+            hotkey
+            for hotkey, failure in chains.items()
+            if isinstance(failure, Failure) and failure.status is Status.FAULTY and hotkey in known
+        )
+        if not asked:
+            logger.debug("Block {}: nobody to ask", head.number)
+            return
+        exchanges = self._store.begin_round(opened, asked)
+        logger.debug("Round {} asks {} miners {} questions", number, len(ready), len(questions))
+        self._start(opened, exchanges)
+
+    def _candidates(self, snapshot: MetagraphSnapshot, number: int) -> list[Neuron]:
+        mine = self._signer.ss58_address
+        serving = {n.hotkey: n for n in snapshot.neurons if n.axon is not None and n.hotkey != mine}
+        return [serving[hotkey] for hotkey in choose(list(serving), number, self._role.sample)]
+
+    def _sign(self, opened: Round, hotkey: str, chain: MinerChain, questions: Sequence[Question], head: Head):
+        rate = self._rate_of(hotkey)
+        for index, question in enumerate(questions):
+            yield sign_question(
+                question, self._network, self._signer, round_number=opened.id, miner=hotkey,
+                miner_key=public_key(hotkey), beacon=(head.number, head.hash), nonce=secrets.token_bytes(32),
+                epoch=chain.epoch, counter=chain.next_counter + index,
+                plan=CheckPlan(opened.check_block, rate, secrets.token_bytes(32)),
+            )  # fmt: skip
+
+    def _start(self, opened: Round, exchanges: tuple[Exchange, ...]) -> None:
+        before = tuple(self._tasks.values())
+        task = asyncio.create_task(self._run(opened, exchanges, before), name=f"round-{opened.id}")
+        self._tasks[opened.id] = task
+        task.add_done_callback(lambda done: self._ended(opened.id, done))
+
+    def _ended(self, number: int, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(number, None)
+        self._absent.pop(number, None)
+        if task.cancelled() or task.exception() is None:
+            return
+        error = task.exception()
+        if isinstance(error, (StateError, ChainAway)):
+            logger.error("Round {} is interrupted and will be taken up again: {}", number, error)
+            self._interrupted = True
+        else:
+            self.broken = error
+
+    async def _run(self, opened: Round, exchanges: tuple[Exchange, ...], before: tuple[asyncio.Task, ...]) -> None:
+        began = time.monotonic()
+        if opened.phase is Phase.ASKING:
+            await self._ask_all(exchanges)
+            opened = self._close(opened)
+        if before:
+            await asyncio.wait(before)
+        select_hash = await self._select_hash(opened)
+        await self._settle(opened, select_hash, began)
+
+    async def _ask_all(self, exchanges: Sequence[Exchange]) -> None:
+        """All requests of the round at once: many hotkeys on one machine share its speed."""
+        assert self._snapshot is not None
+        asking = []
+        for exchange in exchanges:
+            if exchange.status is not Status.ASKED:
+                continue
+            neuron = self._snapshot.by_hotkey(exchange.miner)
+            chain = self._store.chain(exchange.miner, exchange.asked.request.request.epoch)
+            if neuron is None or neuron.axon is None or chain is None:
+                self._store.record_failure(exchange.id, Status.OURS, None, "the miner left the subnet")
+                continue
+            asking.append(self._asker.ask(exchange, neuron.axon, chain, self._role.request_timeout_s))
+        await asyncio.gather(*asking)
+
+    def _close(self, opened: Round) -> Round:
+        """Fixes the answers under a root before the block that selects exists."""
+        answered = [e for e in self._store.exchanges(opened.id) if e.response is not None]
+        links = [e.response.link for e in answered if e.response is not None]
+        head = self._chain.heads.latest
+        commitment = RoundCommitment(
+            PROTOCOL_VERSION, self._network.genesis, self._network.netuid, self._network.validator, opened.id,
+            merkle.root([round_leaf(link) for link in links]), len(links), head.number if head else opened.opened_block,
+        )  # fmt: skip
+        signed = sign_round(commitment, self._signer)
+        entry = Entry(EntryKind.ROUND, commitment.block, NOBODY, self._network.validator, commitment.digest)
+        self._store.close_round(opened.id, signed, {e.id: leaf for leaf, e in enumerate(answered)}, entry)
+        return replace(opened, phase=Phase.CLOSED, commitment=signed)
+
+    async def _select_hash(self, opened: Round) -> bytes:
+        """The hash of the block that selects, once it exists; waits out a chain that is away."""
+        after = opened.check_block - 1
+        while True:
+            head = await self._chain.heads.after(after)
+            try:
+                return await self._chain.block_hash(opened.check_block)
+            except ChainAway as error:
+                logger.warning("Round {} waits for the hash of block {}: {}", opened.id, opened.check_block, error)
+                after = head.number
+
+    # Settling
+
+    async def _settle(self, opened: Round, select_hash: bytes, began: float) -> None:
+        placed, chains, cases = await self._cases(opened, select_hash)
+        replayed = await self._examine(cases)
+        bench, head = self._bench(), self._chain.heads.latest
+        block = head.number if head else opened.check_block
+        cases = [replace(case, examined=replayed.get(case.exchange.id)) for case in cases]
+        miners = self._store.miners()
+        judgement = judge(cases, opened.id, miners, bench, block)
+        samples = self._fair(judgement.samples, self._absent.get(opened.id, ()), opened)
+        known = {**miners, **judgement.miners}
+        book, rescored = rescore(self.book, samples, known, bench.rules, {})
+        changed = {h: replace(known[h], score=m.score) if h in known else m for h, m in rescored.items()}
+        seconds = time.monotonic() - began
+        self._store.settle(
+            Settlement(
+                opened.id, select_hash, seconds, judgement.judged, tuple({**judgement.miners, **changed}.values()),
+                tuple(chains), tuple(placed), meta=scorebook.meta_of(book),
+            )
+        )  # fmt: skip
+        self.book = book
+        accused = self._accuse(judgement.accused, bench, block)
+        verdicts = [row for row in judgement.judged if row.selected]
+        self._on_settled(
+            Report(
+                opened, seconds, sum(c.exchange.asked.round == opened.id for c in cases),
+                sum(c.exchange.response is not None for c in cases), sum(row.records is not None for row in verdicts),
+                sum(row.checked for row in verdicts), sum(row.records is None for row in verdicts), accused,
+                tuple(sorted({c.exchange.miner for c in cases})),
+            )
+        )  # fmt: skip
+
+    async def _cases(self, opened: Round, select_hash: bytes) -> tuple[list[Placed], list[MinerChain], list[Case]]:
+        """This round's exchanges, and late answers of earlier ones, in the order of each miner's chain."""
+        exchanges = self._store.exchanges(opened.id)
+        placed: list[Placed] = []
+        chains: list[MinerChain] = []
+        broken: set[int] = set()
+        for miner, epoch in sorted({(e.miner, e.asked.request.request.epoch) for e in exchanges}):
+            chain, places, bad = await self._place(miner, epoch)
+            chains.append(chain)
+            placed.extend(places)
+            broken.update(e.id for e in bad)
+        own = {e.id for e in exchanges}
+        late = [e for chain in chains for e in self._late(chain, opened.id) if e.id not in own]
+        position = {p.exchange: p.position for p in placed}
+        everything = [*self._store.exchanges(opened.id), *late]
+        everything.sort(key=lambda e: (e.miner, e.position if e.position is not None else position.get(e.id, -1), e.id))
+        cases = []
+        for exchange in everything:
+            block = exchange.asked.plan.block
+            decided = select_hash if block == opened.check_block else await self._chain.block_hash(block)
+            selected = exchange.response is not None and exchange.asked.plan.selects(
+                decided, exchange.asked.request.request
+            )
+            cases.append(Case(exchange, selected, None, exchange.id in broken))
+        return placed, chains, cases
+
+    def _late(self, chain: MinerChain, round_number: int) -> list[Exchange]:
+        """Answers of settled rounds that came on asking again, and were never judged."""
+        return [e for e in self._store.unjudged(chain.miner, chain.epoch) if e.asked.round < round_number]
+
+    async def _place(self, miner: str, epoch: int):
+        chain = self._store.chain(miner, epoch)
+        assert chain is not None
+        answered = self._store.unplaced(miner, epoch)
+        result = place(chain, answered, some_lost=True)
+        if result[0].piece == chain.piece:
+            return result
+        newest = max(e.asked.request.request.counter for e in answered)
+        lost = [e for e in self._store.unanswered(miner, epoch) if e.asked.request.request.counter < newest]
+        neuron = self._snapshot.by_hotkey(miner) if self._snapshot is not None else None
+        if lost and neuron is not None and neuron.axon is not None:
+            came = await self._asker.recover(lost[-8:], neuron.axon, chain)
+            logger.debug("{} of {} lost answers of {} came on asking again", came, len(lost), miner[:8])
+        return place(chain, self._store.unplaced(miner, epoch), some_lost=bool(lost))
+
+    async def _examine(self, cases: Sequence[Case]) -> dict[int, Examined]:
+        items: dict[int, Examinee] = {}
+        for case in cases:
+            if case.exchange.response is None or case.broken_chain:
+                continue
+            items[case.exchange.id] = _examinee(case)
+        found = await self._replay.examine(
+            list(items.values()), batch=self._role.replay_batch, deadline_s=self._role.replay_timeout_s
+        )
+        return dict(zip(items, found, strict=True))
+
+    def _fair(self, samples: tuple[Sample, ...], absent: tuple[str, ...], opened: Round) -> tuple[Sample, ...]:
+        """The samples with those that did not shake hands; none at all where nobody answered, which looks like us."""
+        missing = [Sample(hotkey, f"{opened.id}:absent", 1 + self._role.max_tokens, False) for hotkey in absent]
+        together = (*samples, *missing)
+        if len({s.hotkey for s in together}) > 1 and not any(s.answered for s in together):
+            logger.warning("Round {}: not one of {} miners answered; this counts as our failure", opened.id,
+                           len({s.hotkey for s in together}))  # fmt: skip
+            return ()
+        return together
+
+    def _accuse(self, hotkeys: Sequence[str], bench: Bench, block: int) -> tuple[str, ...]:
+        done = []
+        for hotkey in hotkeys:
+            miner = self._store.miners()[hotkey]
+            bundle, pending = self._accuser.evidence(hotkey, bench)
+            if bundle is None and pending and self._deferred.get(hotkey, 0) < MAX_DEFERRALS:
+                self._deferred[hotkey] = self._deferred.get(hotkey, 0) + 1
+                continue
+            self._deferred.pop(hotkey, None)
+            if "verdict" in bench.shadow:
+                logger.warning("Shadow: {} would be accused at block {}", hotkey, block)
+                self._store.update_miners([replace(miner, test=None)])
+                continue
+            miner, entries, bundles, _ = self._accuser.accuse(miner, bundle, bench, block)
+            self._zero(miner, entries, bundles)
+            done.append(hotkey)
+            kind = f"bundle {bundle.bundle.digest.hex()[:16]}" if bundle is not None else "local evidence only"
+            logger.warning("ACCUSED {} at block {}: {}", hotkey, block, kind)
+        return tuple(done)
+
+    def _zero(self, miner: Miner, entries=(), bundles=()) -> None:
+        """Stores a slashed miner with its score at zero, in the store and in the book at once."""
+        old = self.book.standing(miner.hotkey, self._bench().rules)
+        zeroed = replace(old, score=0.0, slashed=not may_earn(standing_of(miner)))
+        book = ScoreBook({**self.book.standings, miner.hotkey: zeroed}, self.book.reference, self.book.rounds)
+        miner = replace(miner, score=scorebook.standing_to_json(zeroed))
+        self._store.update_miners([miner], entries, bundles)
+        self.book = book
+
+    def hear(self, miner: Miner, event, extra=(), bundles=()) -> Miner:
+        """An event of the slash ledger from outside a round: another validator's evidence or opinion."""
+        bench = self._bench()
+        before = may_earn(standing_of(miner))
+        miner, entries, change = apply_event(miner, event, bench, event.block)
+        if before and not may_earn(standing_of(miner)):
+            self._zero(miner, (*extra, *entries), bundles)
+            return miner
+        if change.restored is not None:
+            standings = {**self.book.standings, miner.hotkey: change.restored}
+            self.book = ScoreBook(standings, self.book.reference, self.book.rounds)
+            miner = replace(miner, score=scorebook.standing_to_json(change.restored))
+        self._store.update_miners([miner], (*extra, *entries), bundles)
+        return miner
+
+    def _pass_time(self, block: int) -> None:
+        bench = self._bench()
+        for miner in self._store.miners().values():
+            if miner.standing is None or not standing_of(miner).cases:
+                continue
+            after, entries, _ = apply_event(miner, Passed(block), bench, block)
+            if entries:
+                for entry in entries:
+                    logger.info("{}: {}", miner.hotkey[:8], after.reason.name.lower() if after.reason else entry.reason)
+                self._store.update_miners([after], entries)
+
+    def known_miners(self) -> Mapping[str, Miner]:
+        return self._store.miners()
+
+
+def _examinee(case: Case) -> Examinee:
+    exchange = case.exchange
+    request, response = exchange.asked.request.request, exchange.response
+    assert response is not None
+    from subnet.protocol import derive_seed
+
+    return Examinee(
+        request.prompt, response.body.tokens, derive_seed(request.digest, response.body.secret),
+        request.temperature_milli, request.min_p_ppm, request.max_tokens, response.body.finish, response.body.text,
+        exchange.asked.conversation, case.selected,
+    )  # fmt: skip
