@@ -27,7 +27,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=9944, help="websocket port; 0 takes a free one")
     parser.add_argument("--block-time", type=float, default=0.25, metavar="SECONDS", help="time between blocks")
-    parser.add_argument("--state-dir", type=Path, default=None, help="keep the chain here; without it, it is gone at exit")
+    parser.add_argument(
+        "--state-dir", type=Path, default=None, help="keep the chain here; without it, it is gone at exit"
+    )
     parser.add_argument("--tempo", type=int, default=Subnet().tempo, metavar="BLOCKS", help="tempo of new subnets")
     parser.add_argument("--keep-states", type=int, default=Settings().keep_states, metavar="BLOCKS",
                         help="how many past blocks' state stays readable")  # fmt: skip

@@ -7,10 +7,8 @@ for a block when one is due, and passes what clients send.
 from __future__ import annotations
 
 import time
-
 from hashlib import blake2b
 from pathlib import Path
-
 
 from loguru import logger
 
@@ -217,7 +215,7 @@ class Chain:
         birth = extrinsic.birth(head)
         death = extrinsic.death(birth)
         birth_hash = self.store.hash_of(birth)
-        if birth_hash is None or head - birth > system.BLOCK_HASH_COUNT > 0 and birth:
+        if birth_hash is None or (head - birth > system.BLOCK_HASH_COUNT > 0 and birth):
             raise PoolRejection(ANCIENT)
         if death is not None and death <= head:
             raise PoolRejection(OUTDATED)
@@ -267,5 +265,3 @@ class ApiContext:
         self.chain = chain
         self.block = block
         self.state = chain.state.view(block)
-
-

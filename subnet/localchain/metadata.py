@@ -56,15 +56,15 @@ def enum_decls(pallets: Sequence[Pallet], errors: Mapping[int, Mapping[int, tupl
     }
     outer: dict[str, list[Case]] = {"Call": [], "Event": [], "Error": []}
     for pallet in pallets:
-        rows = {
+        rows: dict[str, tuple[Case, ...]] = {
             "Call": tuple(Case(c.name, c.index, c.args, c.docs) for c in pallet.calls),
             "Event": tuple(Case(e.name, e.index, e.fields) for e in pallet.events),
             "Error": tuple(Case(n, i, (), d) for i, (n, d) in sorted(errors.get(pallet.index, {}).items())),
         }
-        for kind, members in rows.items():
-            if members:
+        for kind, own in rows.items():
+            if own:
                 name = f"{pallet.name}{kind}"
-                out[name] = Variant(f"pallet_{pallet.name.lower()}::pallet::{kind}", members)
+                out[name] = Variant(f"pallet_{pallet.name.lower()}::pallet::{kind}", own)
                 outer[kind].append(Case(pallet.name, pallet.index, (name,)))
     for kind, members in outer.items():
         out[f"Runtime{kind}"] = Variant(f"node_subtensor_runtime::Runtime{kind}", tuple(members))
@@ -104,7 +104,9 @@ class Registry:
             "Extra": self.id(extra_tuple(1)),
         }
         body = self._wrap(
-            "sp_runtime::generic::unchecked_extrinsic::UncheckedExtrinsic", b"\x00" + vector([self._field(None, "Vec<u8>")]), params
+            "sp_runtime::generic::unchecked_extrinsic::UncheckedExtrinsic",
+            b"\x00" + vector([self._field(None, "Vec<u8>")]),
+            params,
         )
         self._bodies.append(body)
         return len(self._bodies) - 1
@@ -115,7 +117,12 @@ class Registry:
         return vector(map(text, segments)) + encoded + definition + vector([])
 
     def _field(self, name: str | None, type_: str | Expr) -> bytes:
-        return option(None if name is None else text(name.rstrip("_"))) + self.ref(type_) + option(text(str(type_))) + vector([])
+        return (
+            option(None if name is None else text(name.rstrip("_")))
+            + self.ref(type_)
+            + option(text(str(type_)))
+            + vector([])
+        )
 
     def _fields(self, fields: tuple[str, ...] | Mapping[str, str]) -> bytes:
         if isinstance(fields, Mapping):
@@ -132,7 +139,9 @@ class Registry:
             inner = Expr("Vec", args)
             return self._wrap(_BOUNDED[head], b"\x00" + vector([self._field(None, inner)]), {"T": self.id(args[0])})
         if head == "BTreeSet":
-            return self._wrap("BTreeSet", b"\x00" + vector([self._field(None, Expr("Vec", args))]), {"T": self.id(args[0])})
+            return self._wrap(
+                "BTreeSet", b"\x00" + vector([self._field(None, Expr("Vec", args))]), {"T": self.id(args[0])}
+            )
         if head == "BTreeMap":
             inner = Expr("Vec", (Expr("tuple", args),))
             params = {"K": self.id(args[0]), "V": self.id(args[1])}
@@ -151,7 +160,11 @@ class Registry:
         return self._declared(head)
 
     def _two_case(
-        self, path: str, first: tuple[str, int, Expr | None], second: tuple[str, int, Expr | None], params: Mapping[str, int]
+        self,
+        path: str,
+        first: tuple[str, int, Expr | None],
+        second: tuple[str, int, Expr | None],
+        params: Mapping[str, int],
     ) -> bytes:
         rows = [
             text(name) + vector([] if inner is None else [self._field(None, inner)]) + bytes((index,)) + vector([])
@@ -166,10 +179,15 @@ class Registry:
         if isinstance(declared, Composite):
             return self._wrap(declared.path, b"\x00" + self._fields(declared.fields))
         rows = [
-            text(case.name) + self._fields(case.fields) + bytes((case.index,)) + vector([text(case.docs)] if case.docs else [])
+            text(case.name)
+            + self._fields(case.fields)
+            + bytes((case.index,))
+            + vector([text(case.docs)] if case.docs else [])
             for case in declared.cases
         ]
-        params = {"AccountId": self.id("AccountId32"), "AccountIndex": self.id("()")} if name == "MultiAddress" else None
+        params = (
+            {"AccountId": self.id("AccountId32"), "AccountIndex": self.id("()")} if name == "MultiAddress" else None
+        )
         return self._wrap(declared.path, b"\x01" + vector(rows), params)
 
 
@@ -191,18 +209,24 @@ def build(pallets: Sequence[Pallet], apis: Sequence[RuntimeApi], types: Mapping[
     return Metadata(_encode(14, pallets, apis, types), _encode(15, pallets, apis, types))
 
 
-def _encode(version: int, pallets: Sequence[Pallet], apis: Sequence[RuntimeApi], types: Mapping[str, TypeDecl]) -> bytes:
+def _encode(
+    version: int, pallets: Sequence[Pallet], apis: Sequence[RuntimeApi], types: Mapping[str, TypeDecl]
+) -> bytes:
     registry = Registry(types)
     codec = Codec(types)
     rows = vector([_pallet(version, pallet, registry, codec, types) for pallet in pallets])
-    extensions = vector([text(n) + registry.ref(extra) + registry.ref(signed) for n, extra, signed in SIGNED_EXTENSIONS])
+    extensions = vector(
+        [text(n) + registry.ref(extra) + registry.ref(signed) for n, extra, signed in SIGNED_EXTENSIONS]
+    )
     extrinsic_id = compact(registry.extrinsic())
     if version == 14:
         tail = extrinsic_id + b"\x04" + extensions
     else:
-        tail = b"\x04" + b"".join(
-            registry.ref(t) for t in ("MultiAddress", "RuntimeCall", "MultiSignature", extra_tuple(1))
-        ) + extensions
+        tail = (
+            b"\x04"
+            + b"".join(registry.ref(t) for t in ("MultiAddress", "RuntimeCall", "MultiSignature", extra_tuple(1)))
+            + extensions
+        )
     tail += registry.ref("RuntimeCall")
     if version == 15:
         tail += vector([_api(api, registry) for api in apis])
@@ -243,7 +267,7 @@ def _entry(item: StorageItem, registry: Registry) -> bytes:
 def _api(api: RuntimeApi, registry: Registry) -> bytes:
     methods = [
         text(m.name)
-        + vector([text(name) + registry.ref(type_) for name, type_ in m.inputs.items()])
+        + vector([text(name.rstrip("_")) + registry.ref(type_) for name, type_ in m.inputs.items()])
         + registry.ref(m.output)
         + vector([])
         for m in api.methods
@@ -253,5 +277,3 @@ def _api(api: RuntimeApi, registry: Registry) -> bytes:
 
 def _bytes(raw: bytes) -> bytes:
     return compact(len(raw)) + raw
-
-

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from xxhash import xxh64_intdigest
 
-from subnet.localchain.scale import Codec
+from subnet.localchain.scale import Codec, Decoder, Encoder
 from subnet.localchain.types import TYPES
 
 CODEC = Codec(TYPES)
@@ -64,11 +64,11 @@ HASHERS = {
 _MISSING: Any = object()
 
 
-def _same(value: bytes) -> bytes:
+def _same(value: Any) -> bytes:
     return value
 
 
-def _rest(data: bytes, at: int) -> tuple[bytes, int]:
+def _rest(data: bytes, at: int) -> tuple[Any, int]:
     return data[at:], len(data)
 
 
@@ -91,10 +91,8 @@ class StorageItem:
         self.prefix = twox(pallet.encode(), 2) + twox(name.encode(), 2)
         self._key_encoders = [(h.apply, CODEC.encoder(t)) for h, t in zip(self.hashers, self.key_types, strict=True)]
         self._key_decoders = [CODEC.decoder(t) for t in self.key_types]
-        if opaque:
-            self._encode, self._decode = _same, _rest
-        else:
-            self._encode, self._decode = CODEC.encoder(value), CODEC.decoder(value)
+        self._encode: Encoder = _same if opaque else CODEC.encoder(value)
+        self._decode: Decoder = _rest if opaque else CODEC.decoder(value)
         self.default_bytes = b"\x00" if self.optional else self._encode(default)
         self._immutable = None if self.optional else default
         self._copy_default = not self.optional and isinstance(default, list | dict)
@@ -201,14 +199,21 @@ class Pallet:
         return item
 
     def call(
-        self, *, pays_fee: bool = True, coldkey_pays: bool = False, **args: str
+        self,
+        args: Mapping[str, str] | None = None,
+        /,
+        *,
+        pays_fee: bool = True,
+        coldkey_pays: bool = False,
+        **more: str,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Declare a dispatchable. The function gets (runtime, origin, **args)."""
+        """Declare a dispatchable, its arguments as a mapping or by keyword. The function gets (runtime, origin, **args)."""
+        declared = {**(args or {}), **more}
 
         def declare(run: Callable[..., Any]) -> Callable[..., Any]:
             name = run.__name__.rstrip("_")
             docs = (run.__doc__ or "").split("\n")[0]
-            self.calls.append(Call(name, len(self.calls), args, run, docs, pays_fee, coldkey_pays))
+            self.calls.append(Call(name, len(self.calls), declared, run, docs, pays_fee, coldkey_pays))
             return run
 
         return declare

@@ -64,7 +64,12 @@ class Node:
             server_header=None,
         ) as server:
             endpoint = self._endpoint(server)
-            logger.info("local chain at {}, block {}, genesis 0x{}", endpoint, self.chain.head.number, self.chain.genesis_hash.hex())
+            logger.info(
+                "local chain at {}, block {}, genesis 0x{}",
+                endpoint,
+                self.chain.head.number,
+                self.chain.genesis_hash.hex(),
+            )
             if ready is not None:
                 ready(endpoint)
             maker = asyncio.create_task(self._make_blocks())

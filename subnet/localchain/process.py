@@ -60,7 +60,16 @@ def start_chain(
     Raises:
         ChainError: it did not start.
     """
-    command = [sys.executable, "-m", "subnet.localchain", "--port", str(port), "--block-time", str(block_time), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "subnet.localchain",
+        "--port",
+        str(port),
+        "--block-time",
+        str(block_time),
+        *options,
+    ]
     if state_dir is not None:
         command += ["--state-dir", str(state_dir)]
     stderr = subprocess.DEVNULL if log is None else log.open("ab")

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from subnet.errors import ChainError
-from subnet.localchain import apis
+from subnet.localchain.apis import APIS
 from subnet.localchain.defaults import Settings
 from subnet.localchain.pallets import admin_utils, balances, commitments, drand, mev_shield, small, swap, system
 from subnet.localchain.pallets.subtensor import epoch, serving, weights
@@ -68,4 +68,4 @@ def build(settings: Settings, keys: mev_shield.ShieldKeys) -> Program:
         mev_shield.shielded(keys),
     )
     hooks = (system.on_initialize, rotate, epoch.on_initialize, commitments.on_initialize)
-    return assemble(pallets, apis.APIS, error_table(), hooks, ())
+    return assemble(pallets, APIS, error_table(), hooks, ())

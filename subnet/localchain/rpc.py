@@ -278,7 +278,9 @@ class Rpc:
 
     def _limit(self, connection: Connection) -> None:
         if len(connection.heads) >= MAX_SUBSCRIPTIONS:
-            raise RpcError(-32006, "Too many subscriptions on the connection", f"Exceeded max limit of {MAX_SUBSCRIPTIONS}")
+            raise RpcError(
+                -32006, "Too many subscriptions on the connection", f"Exceeded max limit of {MAX_SUBSCRIPTIONS}"
+            )
 
     def _subscribe_heads(self, connection: Connection, method: str) -> str:
         self._limit(connection)
@@ -291,9 +293,7 @@ class Rpc:
     def _subscribe_version(self, connection: Connection) -> str:
         ident = self._new_id()
         version = self._runtime_version()
-        connection.after_reply.append(
-            lambda: connection.send(_notification("state_runtimeVersion", ident, version))
-        )
+        connection.after_reply.append(lambda: connection.send(_notification("state_runtimeVersion", ident, version)))
         return ident
 
     def _unsubscribe(self, connection: Connection, ident: str) -> bool:

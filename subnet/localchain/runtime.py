@@ -81,9 +81,7 @@ def assemble(
             by_pallet.setdefault(pallet_index, {})[error_index] = (info.name, info.docs)
             names.setdefault(info.pallet, {})[info.name] = error_index
     types = {**TYPES, **metadata.enum_decls(pallets, by_pallet)}
-    return Program(
-        pallets, apis, Codec(types), metadata.build(pallets, apis, types), names, on_initialize, on_finalize
-    )
+    return Program(pallets, apis, Codec(types), metadata.build(pallets, apis, types), names, on_initialize, on_finalize)
 
 
 class Runtime:
@@ -171,5 +169,3 @@ def account(address: Any) -> bytes:
     if kind in ("Id", "Address32"):
         return bytes(value)
     raise DispatchError("CannotLookup", f"addresses of kind {kind} cannot be looked up")
-
-

@@ -353,7 +353,9 @@ def _bulk(letters: str, scalar: bool) -> Pair:
 
     def enc(values: Any) -> bytes:
         flat = values if scalar else [x for item in values for x in item]
-        return compact(len(values)) + struct.pack("<" + (f"{len(flat)}{letters}" if width == 1 else letters * len(values)), *flat)
+        return compact(len(values)) + struct.pack(
+            "<" + (f"{len(flat)}{letters}" if width == 1 else letters * len(values)), *flat
+        )
 
     def dec(data: bytes, at: int) -> tuple[list[Any], int]:
         count, at = read_compact(data, at)

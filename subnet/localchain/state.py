@@ -76,11 +76,7 @@ class State:
     def changes(self) -> dict[bytes, bytes | None]:
         """What the pending layer changes, entries that end as they began left out."""
         now = self._now
-        return {
-            key: value
-            for key, value in self._pending.items()
-            if (now[key][1] if key in now else None) != value
-        }
+        return {key: value for key, value in self._pending.items() if (now[key][1] if key in now else None) != value}
 
     def commit(self, block: int, changes: dict[bytes, bytes | None]) -> None:
         """Make `changes` the state at `block` and clear the pending layer."""

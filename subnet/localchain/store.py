@@ -63,7 +63,9 @@ class Store:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.executescript(_SCHEMA)
         except sqlite3.Error as error:
-            raise ChainError(f"the chain state in {directory} cannot be opened: {error}. Is another node using it?") from error
+            raise ChainError(
+                f"the chain state in {directory} cannot be opened: {error}. Is another node using it?"
+            ) from error
 
     def close(self) -> None:
         self._db.close()
@@ -79,7 +81,8 @@ class Store:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(
-                "INSERT INTO blocks VALUES (?, ?, ?, ?)", (block.number, block.hash, block.header, pack(block.extrinsics))
+                "INSERT INTO blocks VALUES (?, ?, ?, ?)",
+                (block.number, block.hash, block.header, pack(block.extrinsics)),
             )
             if self.durable:
                 rows = [(key, block.number, value) for key, value in changes.items()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 PRIMITIVES: dict[str, int] = {
     name: index
@@ -81,7 +81,7 @@ def cases(*names: str | tuple[str, tuple[str, ...] | Mapping[str, str]], start: 
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse(text: str) -> Expr:
     """Parse a type expression. Raises ValueError where the text is not one."""
     expr, rest = _parse(text.strip())

@@ -1,5 +1,6 @@
 """Runtime APIs: what `state_call` answers, one module per group."""
 
 from subnet.localchain.apis import core, neurons, stake, subnets
+from subnet.localchain.model import RuntimeApi
 
-APIS = (*core.APIS, *neurons.APIS, *stake.APIS, *subnets.APIS)
+APIS: tuple[RuntimeApi, ...] = (*core.APIS, *neurons.APIS, *stake.APIS, *subnets.APIS)

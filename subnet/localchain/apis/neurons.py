@@ -14,9 +14,7 @@ NEURONS = RuntimeApi("NeuronInfoRuntimeApi")
 DELEGATES = RuntimeApi("DelegateInfoRuntimeApi")
 APIS = (NEURONS, DELEGATES)
 
-NO_AXON = dict.fromkeys(
-    ("block", "version", "ip", "port", "ip_type", "protocol", "placeholder1", "placeholder2"), 0
-)
+NO_AXON = dict.fromkeys(("block", "version", "ip", "port", "ip_type", "protocol", "placeholder1", "placeholder2"), 0)
 NO_PROMETHEUS = dict.fromkeys(("block", "version", "ip", "port", "ip_type"), 0)
 
 
@@ -40,7 +38,11 @@ def _reader(state: KeyValue, netuid: int, full: bool) -> Callable[[int], dict[st
     emission, incentive = st.Emission.get(state, netuid), st.Incentive.get(state, netuid)
     consensus, trust = st.Consensus.get(state, netuid), st.ValidatorTrust.get(state, netuid)
     dividends, updates = st.Dividends.get(state, netuid), st.LastUpdate.get(state, netuid)
-    permits, active, pruning = st.ValidatorPermit.get(state, netuid), st.Active.get(state, netuid), pruning_scores(emission)
+    permits, active, pruning = (
+        st.ValidatorPermit.get(state, netuid),
+        st.Active.get(state, netuid),
+        pruning_scores(emission),
+    )
 
     def neuron(uid: int) -> dict[str, Any]:
         hotkey = st.Keys.get(state, netuid, uid)
@@ -102,7 +104,9 @@ def _delegate(state: KeyValue, hotkey: bytes) -> dict[str, Any]:
         nominators.setdefault(coldkey, []).append((netuid, stake_of(state, hotkey, coldkey, netuid)))
     memberships = [netuid for (netuid,), member in st.IsNetworkMember.items(state, hotkey) if member]
     permitted = [
-        netuid for netuid in memberships if at(st.ValidatorPermit.get(state, netuid), st.Uids.get(state, netuid, hotkey), False)
+        netuid
+        for netuid in memberships
+        if at(st.ValidatorPermit.get(state, netuid), st.Uids.get(state, netuid, hotkey), False)
     ]
     return {
         "delegate_ss58": hotkey, "take": st.Delegates.get(state, hotkey), "nominators": list(nominators.items()),
@@ -123,7 +127,7 @@ def get_delegate(view: Any, delegate_account: bytes) -> dict[str, Any] | None:
 
 @DELEGATES.method("Vec<(DelegateInfo, (Compact<u16>, Compact<u64>))>", delegatee_account="AccountId32")
 def get_delegated(view: Any, delegatee_account: bytes) -> list[tuple[dict[str, Any], tuple[int, int]]]:
-    out = []
+    out: list[tuple[dict[str, Any], tuple[int, int]]] = []
     for hotkey in st.StakingHotkeys.get(view.state, delegatee_account):
         record = _delegate(view.state, hotkey)
         positions = dict(record["nominators"]).get(delegatee_account, [])

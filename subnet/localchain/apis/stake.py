@@ -73,7 +73,9 @@ def get_stake_availability_for_coldkeys(
 
 @STAKE.method("u64", origin="Option<(AccountId32, NetUid)>", origin_coldkey_account="AccountId32",
               destination="Option<(AccountId32, NetUid)>", destination_coldkey_account="AccountId32", amount="u64")  # fmt: skip
-def get_stake_fee(view: Any, origin: Any, origin_coldkey: bytes, destination: Any, target_coldkey: bytes, amount: int) -> int:
+def get_stake_fee(
+    view: Any, origin: Any, origin_coldkey: bytes, destination: Any, target_coldkey: bytes, amount: int
+) -> int:
     return amount * SWAP_FEE_RATE // U16_MAX
 
 

@@ -10,7 +10,6 @@ from subnet.localchain.defaults import BLOCK_EMISSION, U64_MAX
 from subnet.localchain.model import KeyValue, RuntimeApi, StorageItem
 from subnet.localchain.pallets.subtensor import networks
 from subnet.localchain.pallets.subtensor import storage as st
-
 from subnet.localchain.yuma import next_epoch_block
 
 INFO = RuntimeApi("SubnetInfoRuntimeApi")

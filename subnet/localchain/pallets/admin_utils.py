@@ -181,9 +181,9 @@ def _global_call(setter: Setter) -> Callable[..., None]:
 
 
 for _setter in SETTERS:
-    PALLET.call(**{"netuid": "NetUid", _setter.arg: _setter.type})(_subnet_call(_setter))
+    PALLET.call({"netuid": "NetUid", _setter.arg: _setter.type})(_subnet_call(_setter))
 for _setter in GLOBAL_SETTERS:
-    PALLET.call(**{_setter.arg: _setter.type})(_global_call(_setter))
+    PALLET.call({_setter.arg: _setter.type})(_global_call(_setter))
 
 
 @PALLET.call(netuid="NetUid", tempo="u16")

@@ -79,7 +79,6 @@ def shielded(keys: ShieldKeys) -> Pallet:
     def submit_encrypted(rt: Runtime, origin: Origin, ciphertext: bytes) -> None:
         """Carry an encrypted extrinsic; it runs right after, in the same block."""
 
-
         who = origin.signed()
         try:
             rt.queue.append(keys.open(ciphertext))

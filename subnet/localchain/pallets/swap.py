@@ -96,12 +96,6 @@ def trade(rt: Runtime, netuid: int, amount: int, buy: bool) -> int:
     return result.received
 
 
-
-
-
-
-
-
 @PALLET.call(netuid="NetUid", rate="u16")
 def set_fee_rate(rt: Runtime, origin: Origin, netuid: int, rate: int) -> None:
     """Set a pool's fee rate. Root only."""

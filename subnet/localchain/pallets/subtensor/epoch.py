@@ -126,9 +126,7 @@ def _accrue(rt: Runtime, netuid: int) -> None:
     issuance = alpha_issuance(state, netuid)
     alpha = block_emission(issuance)
     share = root_proportion(st.SubnetTAO.get(state, 0), st.TaoWeight.get(state), issuance)
-    parts = split_block_emission(
-        alpha, share, st.SubnetOwnerCut.get(state), st.OwnerCutEnabled.get(state, netuid)
-    )
+    parts = split_block_emission(alpha, share, st.SubnetOwnerCut.get(state), st.OwnerCutEnabled.get(state, netuid))
     for item, amount in (
         (st.PendingServerEmission, parts.server),
         (st.PendingValidatorEmission, parts.validator),
@@ -265,7 +263,9 @@ def _pay(
     for uid, hotkey in enumerate(hotkeys):
         paid += _pay_hotkey(rt, netuid, uid, hotkey, payout)
     if payout.owner_cut:
-        staking.add(rt, st.SubnetOwnerHotkey.get(state, netuid), st.SubnetOwner.get(state, netuid), netuid, payout.owner_cut)
+        staking.add(
+            rt, st.SubnetOwnerHotkey.get(state, netuid), st.SubnetOwner.get(state, netuid), netuid, payout.owner_cut
+        )
     _withhold(rt, netuid, pending.epoch_emission - paid)
 
 

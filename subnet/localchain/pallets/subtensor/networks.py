@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from subnet.localchain.defaults import SUBNET_LIMIT, Subnet
+from subnet.localchain.model import KeyValue
 from subnet.localchain.pallets import balances
 from subnet.localchain.pallets.subtensor import storage as st
 from subnet.localchain.pallets.subtensor.registration import append_neuron, associate
@@ -23,11 +24,11 @@ def lock_cost(rt: Runtime) -> int:
     return lock_cost_at(rt.state, rt.block)
 
 
-def lock_cost_at(state: object, block: int) -> int:
-    least = st.NetworkMinLockCost.get(state)  # type: ignore[arg-type]
-    last = st.NetworkLastLockCost.get(state)  # type: ignore[arg-type]
-    when = st.LastNetworkRegistration.get(state, _LAST_REGISTRATION)  # type: ignore[arg-type]
-    interval = max(1, st.NetworkLockReductionInterval.get(state))  # type: ignore[arg-type]
+def lock_cost_at(state: KeyValue, block: int) -> int:
+    least = st.NetworkMinLockCost.get(state)
+    last = st.NetworkLastLockCost.get(state)
+    when = st.LastNetworkRegistration.get(state, _LAST_REGISTRATION)
+    interval = max(1, st.NetworkLockReductionInterval.get(state))
     factor = 1 if when == 0 else 2
     return max(least, last * factor - last * (block - when) // interval)
 
@@ -152,7 +153,7 @@ def _store_identity(rt: Runtime, netuid: int, identity: dict[str, bytes]) -> Non
     rt.deposit("SubtensorModule", "SubnetIdentitySet", netuid)
 
 
-@st.PALLET.call(netuid="NetUid", **dict.fromkeys(_IDENTITY, "Vec<u8>"))
+@st.PALLET.call({"netuid": "NetUid", **dict.fromkeys(_IDENTITY, "Vec<u8>")})
 def set_subnet_identity(rt: Runtime, origin: Origin, netuid: int, **identity: bytes) -> None:
     """Publish a subnet's identity."""
     ensure_owner_or_root(rt, origin, netuid)
@@ -172,7 +173,7 @@ def update_symbol(rt: Runtime, origin: Origin, netuid: int, symbol: bytes) -> No
 _CHAIN_IDENTITY = ("name", "url", "github_repo", "image", "discord", "description", "additional")
 
 
-@st.PALLET.call(**dict.fromkeys(_CHAIN_IDENTITY, "Vec<u8>"))
+@st.PALLET.call(dict.fromkeys(_CHAIN_IDENTITY, "Vec<u8>"))
 def set_identity(rt: Runtime, origin: Origin, **identity: bytes) -> None:
     """Publish the signing coldkey's identity."""
     coldkey = origin.signed()

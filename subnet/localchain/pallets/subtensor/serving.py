@@ -33,13 +33,13 @@ def _check(rt: Runtime, netuid: int, hotkey: bytes, ip: int, ip_type: int, last:
         raise rt.error("ServingRateLimitExceeded")
 
 
-@st.PALLET.call(coldkey_pays=True, **_AXON)
+@st.PALLET.call(_AXON, coldkey_pays=True)
 def serve_axon(rt: Runtime, origin: Origin, netuid: int, **axon: int) -> None:
     """Publish where a hotkey's axon listens."""
     _serve_axon(rt, origin.signed(), netuid, axon)
 
 
-@st.PALLET.call(coldkey_pays=True, **_AXON, certificate="Vec<u8>")
+@st.PALLET.call(_AXON, coldkey_pays=True, certificate="Vec<u8>")
 def serve_axon_tls(rt: Runtime, origin: Origin, netuid: int, certificate: bytes, **axon: int) -> None:
     """Publish an axon and its certificate (one algorithm byte, then the public key)."""
     hotkey = origin.signed()

@@ -180,7 +180,11 @@ def remove_stake(rt: Runtime, origin: Origin, hotkey: bytes, netuid: int, amount
 
 
 @st.PALLET.call(
-    hotkey="AccountId32", netuid="NetUid", amount_unstaked="AlphaBalance", limit_price="TaoBalance", allow_partial="bool"
+    hotkey="AccountId32",
+    netuid="NetUid",
+    amount_unstaked="AlphaBalance",
+    limit_price="TaoBalance",
+    allow_partial="bool",
 )
 def remove_stake_limit(
     rt: Runtime, origin: Origin, hotkey: bytes, netuid: int, amount_unstaked: int, limit_price: int, allow_partial: bool
@@ -189,7 +193,9 @@ def remove_stake_limit(
     coldkey = origin.signed()
     _ensure_open(rt, netuid)
     _ensure_hotkey(rt, hotkey)
-    amount = _bounded(rt, netuid, amount_unstaked, limit_price, allow_partial, False) if limit_price else amount_unstaked
+    amount = (
+        _bounded(rt, netuid, amount_unstaked, limit_price, allow_partial, False) if limit_price else amount_unstaked
+    )
     sell(rt, coldkey, hotkey, netuid, amount)
 
 
@@ -229,9 +235,7 @@ def unstake_all_alpha(rt: Runtime, origin: Origin, hotkey: bytes) -> None:
         buy(rt, coldkey, hotkey, 0, tao)
 
 
-def _move(
-    rt: Runtime, source: tuple[bytes, bytes, int], target: tuple[bytes, bytes, int], alpha: int
-) -> int:
+def _move(rt: Runtime, source: tuple[bytes, bytes, int], target: tuple[bytes, bytes, int], alpha: int) -> int:
     """Move alpha between positions (hotkey, coldkey, netuid), through both pools where the subnet changes."""
     _ensure_open(rt, source[2])
     _ensure_open(rt, target[2])
@@ -284,9 +288,7 @@ def transfer_stake(
     rt.deposit("SubtensorModule", "StakeTransferred", event)
 
 
-@st.PALLET.call(
-    hotkey="AccountId32", origin_netuid="NetUid", destination_netuid="NetUid", alpha_amount="AlphaBalance"
-)
+@st.PALLET.call(hotkey="AccountId32", origin_netuid="NetUid", destination_netuid="NetUid", alpha_amount="AlphaBalance")
 def swap_stake(
     rt: Runtime, origin: Origin, hotkey: bytes, origin_netuid: int, destination_netuid: int, alpha_amount: int
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from subnet.localchain.defaults import (
     BLOCK_EMISSION,
     DEFAULT_TAKE,
-    FIXED_ONE,
     RAO,
     SUBNET_LIMIT,
     TAO_WEIGHT,

@@ -125,9 +125,7 @@ def _set(rt: Runtime, hotkey: bytes, netuid: int, mecid: int, uids: list[int], v
     _touch(rt, netuid, mecid, uid)
 
 
-@st.PALLET.call(
-    coldkey_pays=True, netuid="NetUid", dests="Vec<u16>", weights="Vec<u16>", version_key="u64"
-)
+@st.PALLET.call(coldkey_pays=True, netuid="NetUid", dests="Vec<u16>", weights="Vec<u16>", version_key="u64")
 def set_weights(
     rt: Runtime, origin: Origin, netuid: int, dests: list[int], weights: list[int], version_key: int
 ) -> None:
@@ -148,9 +146,7 @@ def set_mechanism_weights(
 # --- committed by hash ------------------------------------------------------------------------
 
 
-def commit_hash(
-    hotkey: bytes, where: int, uids: list[int], values: list[int], salt: list[int], version: int
-) -> bytes:
+def commit_hash(hotkey: bytes, where: int, uids: list[int], values: list[int], salt: list[int], version: int) -> bytes:
     """What a hash commit must be: BLAKE2b-256 over the SCALE tuple."""
     return blake2b(CODEC.encode(_HASHED, (hotkey, where, uids, values, salt, version)), digest_size=32).digest()
 
@@ -200,7 +196,14 @@ def commit_mechanism_weights(rt: Runtime, origin: Origin, netuid: int, mecid: in
 
 
 def _reveal(
-    rt: Runtime, hotkey: bytes, netuid: int, mecid: int, uids: list[int], values: list[int], salt: list[int], version: int
+    rt: Runtime,
+    hotkey: bytes,
+    netuid: int,
+    mecid: int,
+    uids: list[int],
+    values: list[int],
+    salt: list[int],
+    version: int,
 ) -> None:
     _ensure_mechanism(rt, netuid, mecid)
     if not st.CommitRevealWeightsEnabled.get(rt.state, netuid):
@@ -231,13 +234,13 @@ def _reveal(
 _REVEAL = {"uids": "Vec<u16>", "values": "Vec<u16>", "salt": "Vec<u16>", "version_key": "u64"}
 
 
-@st.PALLET.call(coldkey_pays=True, netuid="NetUid", **_REVEAL)
+@st.PALLET.call({"netuid": "NetUid", **_REVEAL}, coldkey_pays=True)
 def reveal_weights(rt: Runtime, origin: Origin, netuid: int, **revealed: Any) -> None:
     """Open a hash commit, in the epoch in which it is due."""
     _reveal(rt, origin.signed(), netuid, 0, *(revealed[name] for name in _REVEAL))
 
 
-@st.PALLET.call(coldkey_pays=True, netuid="NetUid", mecid="MechId", **_REVEAL)
+@st.PALLET.call({"netuid": "NetUid", "mecid": "MechId", **_REVEAL}, coldkey_pays=True)
 def reveal_mechanism_weights(rt: Runtime, origin: Origin, netuid: int, mecid: int, **revealed: Any) -> None:
     """Open a hash commit of one mechanism."""
     _reveal(rt, origin.signed(), netuid, mecid, *(revealed[name] for name in _REVEAL))
@@ -267,7 +270,7 @@ def _commit_timelocked(
 _TIMELOCK = {"commit": "BoundedVec<u8>", "reveal_round": "u64", "commit_reveal_version": "u16"}
 
 
-@st.PALLET.call(coldkey_pays=True, netuid="NetUid", **_TIMELOCK)
+@st.PALLET.call({"netuid": "NetUid", **_TIMELOCK}, coldkey_pays=True)
 def commit_timelocked_weights(
     rt: Runtime, origin: Origin, netuid: int, commit: bytes, reveal_round: int, commit_reveal_version: int
 ) -> None:
@@ -275,7 +278,7 @@ def commit_timelocked_weights(
     _commit_timelocked(rt, origin.signed(), netuid, 0, commit, reveal_round, commit_reveal_version)
 
 
-@st.PALLET.call(coldkey_pays=True, netuid="NetUid", mecid="MechId", **_TIMELOCK)
+@st.PALLET.call({"netuid": "NetUid", "mecid": "MechId", **_TIMELOCK}, coldkey_pays=True)
 def commit_timelocked_mechanism_weights(
     rt: Runtime, origin: Origin, netuid: int, mecid: int, commit: bytes, reveal_round: int, commit_reveal_version: int
 ) -> None:
