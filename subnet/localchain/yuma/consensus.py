@@ -148,7 +148,7 @@ class EpochResult:
     """What the chain stores and pays after the epoch; one entry per uid.
 
     `server_emission` is the miner's part and `validator_emission` the validator's, in rao; `emission` is the combined
-    figure that is stored (its sum is at most the emission given). `bonds` replaces all bond rows of the subnet; it names
+    figure that is stored (its sum is at most the emission given). `bonds` replaces all bond rows of the subnet: it has
     non-empty rows only, each in order of target (with liquid alpha the chain keeps the weight row's order). `rank` and
     `trust` are zero under rules that no longer store them.
     """
