@@ -11,7 +11,7 @@ logit) moves no signal by more than about 1e-4 of its range.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reward.branches import Job, batches, branching, packed
 from reward.model import Conversation
-from subnet.engine.attention import packed_causal
 from subnet.engine.causal import CausalModel
 
 MOST_TOKENS = 320
@@ -103,7 +103,7 @@ class ReferenceModel:
     def view(self, prompts: Sequence[Conversation], completions: Sequence[str]) -> list[ReferenceView | None]:
         """Views of n pairs, in order; None for a completion without tokens."""
         bare = self._opening()
-        jobs: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+        jobs: list[Job] = []
         owners: list[int] = []
         for number, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
             tokens = shorten(self.tokenizer.encode(disarm(completion)), MOST_TOKENS)
@@ -126,20 +126,18 @@ class ReferenceModel:
             length += 1
         return first[len(first) - length :] or first[-1:]
 
-    def _read(self, jobs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[_Reading]:
+    def _read(self, jobs: Sequence[Job]) -> list[_Reading]:
         results: dict[int, _Reading] = {}
-        for batch in _batches([len(prompt) + len(tokens) for prompt, tokens in jobs]):
-            packed = [(*jobs[index][0], *jobs[index][1]) for index in batch]
-            lengths = [len(row) for row in packed]
+        for trees in batches(jobs, PACKED_TOKENS):
+            tokens, positions, rows = packed(trees)
+            device = self.model.device
             with torch.inference_mode():
-                ids = torch.tensor([token for row in packed for token in row], device=self.model.device)
-                positions = torch.cat([torch.arange(length, device=self.model.device) for length in lengths])
-                hidden = self.model.hidden(ids, positions, packed_causal(lengths))
-                end = 0
-                for index, length in zip(batch, lengths, strict=True):
-                    end += length
-                    tokens = jobs[index][1]
-                    results[index] = self._reading(hidden[end - len(tokens) - 1 : end], tokens)
+                ids, places = torch.tensor(tokens, device=device), torch.tensor(positions, device=device)
+                hidden = self.model.hidden(ids, places, branching(trees, device))
+                branches = [branch for tree in trees for branch in tree.branches]
+                for (index, completion), (last, first) in zip(branches, rows, strict=True):
+                    states = torch.cat((hidden[last : last + 1], hidden[first : first + len(completion)]))
+                    results[index] = self._reading(states, completion)
         return [results[index] for index in range(len(jobs))]
 
     def _reading(self, hidden: Tensor, tokens: Sequence[int]) -> _Reading:
@@ -172,19 +170,6 @@ def shorten(tokens: Sequence[int], most: int) -> tuple[int, ...]:
         return tuple(tokens)
     head = most * 2 // 3
     return (*tokens[:head], *tokens[len(tokens) - (most - head) :])
-
-
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    batch: list[int] = []
-    size = 0
-    for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if batch and size + lengths[index] > PACKED_TOKENS:
-            yield batch
-            batch, size = [], 0
-        batch.append(index)
-        size += lengths[index]
-    if batch:
-        yield batch
 
 
 def _summary(asked: _Reading, alone: _Reading) -> ReferenceSignals:

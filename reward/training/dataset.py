@@ -22,7 +22,7 @@ from reward.training.corpus import Pair
 from reward.training.spoil import TRAINED, UNSEEN, Spoiler, Stream
 
 GOOD = "good"
-BATCH = 24
+BATCH = 48
 
 
 @dataclass(frozen=True)
