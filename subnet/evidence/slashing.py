@@ -100,6 +100,7 @@ _TEXTS = {
 }
 
 
+@unique
 class CaseState(IntEnum):
     """Where a case stands; see the drawing at the top."""
 

@@ -159,6 +159,9 @@ class World:
     rate_ppm: int = 500_000
     epoch: int = 3
     secrets: int = 64
+    model: Any = field(default_factory=tiny_model)
+    prompts: tuple[tuple[int, ...], ...] = ()
+    text: Callable[[tuple[int, ...]], str] = str
 
     @property
     def tree(self) -> SecretTree:
@@ -190,7 +193,9 @@ class World:
             "genesis": GENESIS,
             "netuid": NETUID,
             "model_id": self.manifest.digest,
-            "prompt": tuple(dice.randrange(6, VOCABULARY) for _ in range(12)),
+            "prompt": self.prompts[counter % len(self.prompts)]
+            if self.prompts
+            else tuple(dice.randrange(6, VOCABULARY) for _ in range(12)),
             "temperature_milli": 800,
             "min_p_ppm": 0,
             "max_tokens": tokens,
@@ -220,13 +225,13 @@ class World:
         ]
         previous, kept = bytes(32), []
         for (request, plan), (secret, path), made in zip(
-            asked, opened, cheat.engine(tiny_model()).decode(jobs), strict=True
+            asked, opened, cheat.engine(self.model).decode(jobs), strict=True
         ):
             body = CompletionResponse(
                 version=1,
                 request_digest=request.digest,
                 tokens=made.tokens,
-                text="",
+                text=self.text(made.tokens),
                 finish=made.finish,
                 secret=secret,
                 secret_path=path,
@@ -263,7 +268,7 @@ class World:
     def replayed(self, kept: Sequence[KeptAnswer]) -> list[KeptAnswer]:
         """The answers with the records of those that are selected and sound."""
         out = []
-        model = tiny_model()
+        model = self.model
         for answer in kept:
             request, body = answer.request.request, answer.response.body
             hash_ = block_hash(answer.plan.block)

@@ -130,7 +130,7 @@ def early_exit(model: Any, confident: float = 0.9) -> Any:
     return model.with_hooks(ForwardHooks(skip_layer=skip))
 
 
-def fine_tuned(model: Any, relative: float = 0.004, rank: int = 8) -> Any:
+def fine_tuned(model: Any, relative: float = 0.009, rank: int = 8) -> Any:
     """A lightly fine-tuned copy: a low-rank update on every decoder matrix, `relative` to its Frobenius norm.
 
     The update is fixed by the tensor's name, so that every copy is the same.
