@@ -9,14 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from subnet.errors import EngineError, ProtocolError
 from subnet.sampling.noise import GRID, WORST_NOISE, gumbel, noise_at, word_for
 from subnet.sampling.philox import words, words_at
+
+if TYPE_CHECKING:
+    import torch
 
 MAX_TEMPERATURE_MILLI = 10_000
 _MILLI_GRID = 1000.0 * GRID
@@ -142,8 +145,8 @@ def sample(
 
 def host_logits(logits: torch.Tensor | NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits as a float32 array [rows, vocabulary] in host memory, without a copy where they are that already."""
-    if isinstance(logits, torch.Tensor):
-        logits = logits.detach().to("cpu", torch.float32).numpy()
+    if not isinstance(logits, np.ndarray):
+        logits = logits.detach().float().cpu().numpy()
     if logits.ndim != 2:
         raise EngineError(f"logits have two dimensions (rows, vocabulary), these have shape {logits.shape}")
     return np.ascontiguousarray(logits, dtype=np.float32)

@@ -1,15 +1,17 @@
 """From honest pairs to a tolerance profile.
  Counted, over fresh seeds: how often a competitor at a given distance, in a context of a given entropy, is what the
-honest miner draws. The bound of a cell is `HEADROOM` times the larger of two numbers: the upper limit of its rate
-when completions are resampled (tokens of one completion are not independent), and its rate in the worst workload
-alone, so that nobody can pick the contexts. Cells with no flip at all get the rule of three over distinct positions,
-times the largest probability with which a position as noisy as the ones that were never seen would flip a token.
+honest miner draws. The bound of a cell is HEADROOM times the larger of two numbers: the upper limit of its rate when
+completions are resampled (tokens of one completion are not independent), and its rate in the worst workload alone, so
+that nobody gains by picking the contexts. Beyond the last distance at which enough different completions flipped, the
+bound goes on falling at SLOWER times the measured pace, down to a floor that the number of positions supports.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +19,13 @@ from numpy.typing import NDArray
 from subnet.errors import ConfigError
 from subnet.sampling import Sampling
 from subnet.verify.pairs import Pairs, fresh_records
+from subnet.verify.profile import ARBITRARY, NOISE, Alternative, ToleranceProfile
 from subnet.verify.records import COMPETITORS, FAR, MATCH, NONE, UNIT, TokenRecords
 
 HEADROOM = 1.5
 CONFIDENCE = 0.975
 RESAMPLES = 400
-ENTROPY_EDGES = (0.1, 0.5, 1.5, 3.0)
+ENTROPY_EDGES: tuple[float, ...] = (1.0,)
 DISTANCE_EDGES = (
     0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15, 0.175, 0.2, 0.225, 0.25, 0.275, 0.3,
     0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.85, 1.0, 1.5,
@@ -116,11 +119,18 @@ def fit_bounds(counts: Sequence[Counts], floor: float, random: np.random.Generat
     """Upper bounds of every cell; `floor` is the smallest bound that the number of positions supports."""
     if not counts:
         raise ConfigError("there are no honest pairs to fit a profile to; run the measurement first")
-    bound = _upper([(c.seen, c.flipped) for c in counts], random)
-    far_bound = _upper([(c.far_seen, c.far_flipped) for c in counts], random)
-    seen, flipped = sum(c.seen.sum(axis=0) for c in counts), sum(c.flipped.sum(axis=0) for c in counts)
-    rate = np.divide(flipped, seen, out=np.zeros(np.shape(seen)), where=np.asarray(seen) > 0)
-    return Bounds(_monotone(bound, floor), _monotone(far_bound, floor), rate)
+    listed = [(c.seen, c.flipped) for c in counts]
+    far = [(c.far_seen, c.far_flipped) for c in counts]
+    seen, flipped = (np.sum([table[side].sum(axis=0) for table in listed], axis=0) for side in (0, 1))
+    rate = np.divide(flipped, seen, out=np.zeros_like(flipped), where=seen > 0)
+    bound = _continued(_upper(listed, random), np.sum([_clusters(t[1]) for t in listed], axis=0), floor)
+    far_bound = np.maximum(_falling(_upper(far, random), floor), bound * (seen > 0).any())
+    return Bounds(bound, far_bound, rate)
+
+
+def _clusters(flipped: NDArray[np.float64]) -> NDArray[np.float64]:
+    """In how many different completions each cell flipped."""
+    return (flipped > 0).sum(axis=0).astype(np.float64)
 
 
 def _upper(
@@ -144,8 +154,31 @@ def _upper(
 ENOUGH = 5_000
 """Exposures that a single workload needs in a cell before its own rate counts."""
 
+TRUSTED = 8
+"""Different completions that must have flipped in a cell before its rate is taken as measured."""
 
-def _monotone(bound: NDArray[np.float64], floor: float) -> NDArray[np.float64]:
+SLOWER = 0.7
+"""Pace of the fall beyond what was measured, relative to the fall from a tenth to the last measured cell."""
+
+
+def _continued(bound: NDArray[np.float64], clusters: NDArray[np.float64], floor: float) -> NDArray[np.float64]:
+    """Each entropy's bounds, continued beyond the last trusted cell by an exponential that falls more slowly."""
+    edges = np.array((0.0, *DISTANCE_EDGES))
+    out = bound.copy()
+    for row, trust in zip(out, clusters >= TRUSTED, strict=True):
+        if not trust.any():
+            continue
+        last = int(np.flatnonzero(trust)[-1])
+        above = np.flatnonzero(row[:last] >= 0.1)
+        if not len(above):
+            continue
+        knee = int(above[-1])
+        pace = SLOWER * np.log(row[knee] / row[last]) / (edges[last] - edges[knee])
+        row[last + 1 :] = np.maximum(row[last + 1 :], row[last] * np.exp(-pace * (edges[last + 1 :] - edges[last])))
+    return _falling(out, floor)
+
+
+def _falling(bound: NDArray[np.float64], floor: float) -> NDArray[np.float64]:
     """Never rising with distance, never below the floor, never above 1."""
     falling = np.maximum.accumulate(bound[:, ::-1], axis=1)[:, ::-1]
     return np.clip(falling, floor, 1.0)
@@ -155,3 +188,72 @@ def pairwise_scale(sets: Sequence[HonestSet]) -> float:
     """Root mean square of the difference of noise between the two largest logits, in logits, over all positions."""
     gaps = np.concatenate([s.pairs.head_difference[:, 1] - s.pairs.head_difference[:, 0] for s in sets])
     return float(np.sqrt(np.mean(np.square(gaps, dtype=np.float64))))
+
+
+NOISE_STRENGTHS = (1.5, 2.2, 3.2, 4.5, 6.5, 10.0, 16.0, 30.0)
+"""Scales of wrong numerics that are bet on, in units of the profile's scale."""
+
+REFERENCE_STRENGTH = 4.5
+
+
+def alternatives() -> tuple[Alternative, ...]:
+    """The mixture that a profile bets on: wrong numerics of every size, arbitrary tokens, and wrong samplers."""
+    noise = tuple(Alternative(NOISE, strength) for strength in NOISE_STRENGTHS)
+    rare = (Alternative(ARBITRARY, 0.003), Alternative(ARBITRARY, 0.05))
+    cut = (Alternative("top_k_50", 0.9), Alternative("top_p_90", 0.9), Alternative("greedy", 0.9))
+    return (*noise, *rare, *cut, Alternative("temperature_low", 0.7), Alternative("temperature_high", 0.7))
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRules:
+    """What a tolerance class asks of its profile. tolerance and scale in logits; floor: the smallest bound; A:
+    threshold.
+    """
+
+    name: str
+    tolerance: float
+    scale: float
+    floor: float
+    threshold: float = 1e9
+
+
+CLASSES = {
+    "fp32": ClassRules("fp32", tolerance=0.005, scale=0.065, floor=1e-6),
+    "bf16": ClassRules("bf16", tolerance=0.01, scale=0.065, floor=1e-6),
+}
+"""scale is the pairwise noise of bf16 layers, measured; it only sets the unit of the bets' strengths."""
+
+
+def make_profile(
+    name: str,
+    rules: ClassRules,
+    numerics: str,
+    counts: Sequence[Counts],
+    measured: dict[str, Any],
+    random: np.random.Generator,
+) -> ToleranceProfile:
+    """The profile that honest counts support. `measured` says how they were measured and is published with it."""
+    bounds = fit_bounds(counts, rules.floor, random)
+    bets = alternatives()
+    reference = next(i for i, bet in enumerate(bets) if bet.kind == NOISE and bet.strength == REFERENCE_STRENGTH)
+    return ToleranceProfile(
+        name=name,
+        tolerance_class=rules.name,
+        numerics=numerics,
+        threshold=rules.threshold,
+        tolerance=rules.tolerance,
+        entropy_edges=ENTROPY_EDGES,
+        distance_edges=DISTANCE_EDGES,
+        bound=_rounded(bounds.bound),
+        far_bound=_rounded(bounds.far_bound),
+        scale=(rules.scale,) * (len(ENTROPY_EDGES) + 1),
+        alternatives=bets,
+        reference=reference,
+        min_information=math.log(rules.threshold),
+        measured=measured,
+    )
+
+
+def _rounded(table: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
+    """Four significant digits, upwards, so that the file reads well and no bound falls."""
+    return tuple(tuple(min(1.0, float(f"{value * 1.0005:.3e}")) for value in row) for row in table)

@@ -65,6 +65,11 @@ greedy). entropy: float32 [n], nats at temperature 1. completion: int32 [n], whi
         return Pairs(*(getattr(self, field.name)[first:stop] for field in fields(self)))
 
     @classmethod
+    def stacked(cls, parts: Sequence[Pairs]) -> Pairs:
+        """Several stretches, one after the other, with the numbers of their completions as they are."""
+        return cls(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)})
+
+    @classmethod
     def join(cls, parts: Sequence[Pairs]) -> Pairs:
         """Several sets of pairs; their completions stay apart."""
         shift, joined = 0, []

@@ -11,15 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from subnet.errors import EngineError, ProtocolError
 from subnet.sampling import Sampling, host_logits, noise, noise_at, scores
 from subnet.sampling.noise import GRID
 from subnet.sampling.sampler import contenders
+
+if TYPE_CHECKING:
+    import torch
 
 COMPETITORS = 8
 """Closest competitors that a record keeps; every other token is the outcome FAR."""
