@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +26,17 @@ from rich.table import Table
 from subnet.errors import AssayError, ConfigError
 from subnet.simulation import report
 from subnet.simulation.cheats import STRATEGIES, TABLE, Cheat, measured
-from subnet.simulation.subnet import World
-from subnet.simulation.sweep import DEFAULT_RATES, DEFAULT_SLASHES, Price, Sweep, population, sweep
+from subnet.simulation.subnet import Miner, World
+from subnet.simulation.sweep import (
+    DEFAULT_RATES,
+    DEFAULT_SIZES,
+    DEFAULT_SLASHES,
+    Played,
+    Price,
+    Sweep,
+    population,
+    sweep,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -43,18 +53,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         cheats = _cheats(options)
         world = _world(options)
-        result, slashes, alone = _play(options, world, cheats, console)
+        played = _play(options, world, cheats, console)
     except AssayError as error:
         console.print(f"[red]{error}[/red]", highlight=False)
         return 2
-    tables = _tables(result, slashes, alone, cheats)
+    tables = _tables(played, cheats)
     _print(console, tables)
+    console.print(_verdict(played.main), highlight=False)
     options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "simulation.json").write_text(json.dumps(report.values(result, slashes, alone), indent=1) + "\n")
-    report.draw(options.output / "simulation.png", result, slashes, cheats, STRATEGIES)
+    (options.output / "simulation.json").write_text(json.dumps(report.values(played), indent=1) + "\n")
+    report.draw(options.output / "simulation.png", played, cheats, STRATEGIES)
     if options.docs:
         page = ROOT / "docs" / "tuning.md"
-        page.write_text(report.insert(page.read_text(), _markdown(result, tables)))
+        page.write_text(report.insert(page.read_text(), _markdown(played.main, tables)))
     console.print(f"written: {options.output}/simulation.json, {options.output}/simulation.png", highlight=False)
     return 0
 
@@ -66,10 +77,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m subnet.simulation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="fewer cheats, rates and epochs, and no slash durations")
-    add("--rates", type=_floats, help="check rates to play, comma-separated shares of answers (default: 0.001 to 1)")
+    add("--quick", action="store_true", help="fewer cheats, rates and epochs, and no comparisons")
+    add("--rates", type=_floats, help="check rates to play, comma-separated shares of answers (default: 0.0001 to 1)")
     add("--slash-epochs", type=int, default=default.slash_epochs, help="epochs out (default: %(default)s)")
     add("--slashes", type=_ints, help="slash durations to compare, comma-separated epochs; 0 for none")
+    add("--sizes", type=_ints, help="numbers of validators to compare, comma-separated; 0 for none")
     add("--epochs", type=int, default=default.epochs, help="epochs to play (default: %(default)s)")
     add("--seeds", type=int, default=1, help="runs to average at each rate (default: %(default)s)")
     add("--seed", type=int, default=default.seed, help="of all chance (default: %(default)s)")
@@ -137,26 +149,36 @@ def _world(options: argparse.Namespace) -> World:
     )
 
 
-def _play(
-    options: argparse.Namespace, world: World, cheats: Sequence[Cheat], console: Console
-) -> tuple[Sweep, dict[int, Sweep], Sweep | None]:
+def _play(options: argparse.Namespace, world: World, cheats: Sequence[Cheat], console: Console) -> Played:
     rates = options.rates or (QUICK_RATES if options.quick else DEFAULT_RATES)
-    durations = options.slashes or (() if options.quick else DEFAULT_SLASHES)
-    durations = tuple(epochs for epochs in durations if epochs and epochs != world.slash_epochs)
+    durations = _others(options.slashes, () if options.quick else DEFAULT_SLASHES, world.slash_epochs)
+    sizes = _others(options.sizes, () if options.quick else DEFAULT_SIZES, world.validators)
+    alone = bool(durations or sizes) and world.sharing
     price = Price(options.decode_seconds, options.replay_seconds)
-    compared = bool(durations) and world.sharing
-    runs = len(rates) * (options.seeds + len(durations) + compared)
+    # Two of each steady the averages, where that leaves most miners honest.
+    each = 2 if 4 * len(cheats) * len(STRATEGIES) <= world.miners else 1
+    miners = population(world, cheats, STRATEGIES, each)
+    waiting = population(world, cheats, STRATEGIES[:1], each)
+    runs = len(rates) * (options.seeds + len(durations) + len(sizes) + alone)
     with _progress(console, runs * world.epochs) as tick:
-        # Two of each steady the averages, where that leaves most miners honest.
-        each = 2 if 4 * len(cheats) * len(STRATEGIES) <= world.miners else 1
-        miners = population(world, cheats, STRATEGIES, each)
-        result = sweep(world, miners, rates, options.seeds, price, tick)
-        slashes: dict[int, Sweep] = {world.slash_epochs: result} if durations else {}
-        waiting = population(world, cheats, STRATEGIES[:1], each)
-        for epochs in durations:
-            slashes[epochs] = sweep(replace(world, slash_epochs=epochs), waiting, rates, 1, price, tick)
-        alone = sweep(replace(world, sharing=False), miners, rates, 1, price, tick) if compared else None
-    return result, dict(sorted(slashes.items())), alone
+
+        def play(world: World, miners: Sequence[Miner], seeds: int = 1) -> Sweep:
+            return sweep(world, miners, rates, seeds, price, tick)
+
+        main_sweep = play(world, miners, options.seeds)
+        by_slash = {epochs: play(replace(world, slash_epochs=epochs), waiting) for epochs in durations}
+        by_size = {validators: play(replace(world, validators=validators), miners) for validators in sizes}
+        unshared = play(replace(world, sharing=False), miners) if alone else None
+    if durations:
+        by_slash[world.slash_epochs] = main_sweep
+    if sizes:
+        by_size[world.validators] = main_sweep
+    return Played(main_sweep, dict(sorted(by_slash.items())), dict(sorted(by_size.items())), unshared)
+
+
+def _others(chosen: Sequence[int] | None, default: Sequence[int], played: int) -> list[int]:
+    """The values to compare with, without the one that is played anyway; 0 stands for none."""
+    return [value for value in (default if chosen is None else chosen) if value and value != played]
 
 
 @contextmanager
@@ -172,18 +194,30 @@ def _progress(console: Console, epochs: int) -> Iterator[Callable[[int], None]]:
         yield lambda _: progress.advance(task)
 
 
-def _tables(result: Sweep, slashes: Mapping[int, Sweep], alone: Sweep | None, cheats: Sequence[Cheat]) -> list[Titled]:
+def _tables(played: Played, cheats: Sequence[Cheat]) -> list[Titled]:
     header = report.break_even_header(STRATEGIES)
     title = "Check rate from which a cheat earns less than an honest miner"
-    tables: list[Titled] = [(title, header, report.break_even_rows(result, cheats, STRATEGIES))]
-    if alone is not None:
+    tables: list[Titled] = [(title, header, report.break_even_rows(played.main, cheats, STRATEGIES))]
+    if played.alone is not None:
         title = "The same where validators don't share evidence"
-        tables.append((title, header, report.break_even_rows(alone, cheats, STRATEGIES)))
-    if slashes:
+        tables.append((title, header, report.break_even_rows(played.alone, cheats, STRATEGIES)))
+    if played.sizes:
+        title = "The same by number of validators that share evidence, for the hardest strategy"
+        tables.append((title, report.size_header(played.sizes), report.size_rows(played.sizes, cheats)))
+    if played.slashes:
         title = f"The same by slash duration, for a cheat that {STRATEGIES[0].name}"
-        tables.append((title, report.slash_header(slashes), report.slash_rows(slashes, cheats, STRATEGIES[0])))
-    tables.append(("What checking costs one validator", report.WORK_HEADER, report.work_rows(result)))
+        rows = report.slash_rows(played.slashes, cheats, STRATEGIES[0])
+        tables.append((title, report.slash_header(played.slashes), rows))
+    tables.append(("What checking costs one validator", report.WORK_HEADER, report.work_rows(played.main)))
     return tables
+
+
+def _verdict(result: Sweep) -> str:
+    if math.isinf(result.sufficient):
+        return "At the highest of these check rates some cheat still pays."
+    if result.sufficient == 0:
+        return "At the lowest of these check rates no cheat pays."
+    return f"From a check rate of {result.sufficient * 100:.2g} % on, none of these cheats pays."
 
 
 def _print(console: Console, tables: Sequence[Titled]) -> None:
@@ -204,7 +238,7 @@ def _markdown(result: Sweep, tables: Sequence[Titled]) -> str:
         f"{world.slash_epochs} epochs out, {world.registration:g} alpha for a hotkey "
         f"({world.registration / world.fair_pay:.1f} epochs of honest pay), bond {world.bond:g}."
     )
-    parts = [setting]
+    parts = [setting, f"**{_verdict(result)}**"]
     for title, header, rows in tables:
         parts.append(f"**{title}**\n\n{report.markdown(header, rows)}")
     return "\n\n".join(parts)

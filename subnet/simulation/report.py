@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from subnet.simulation.cheats import Cheat, Strategy
-from subnet.simulation.sweep import Curve, Sweep
+from subnet.simulation.sweep import Curve, Played, Sweep
 
 BEGIN, END = "<!-- simulation: begin -->", "<!-- simulation: end -->"
 
@@ -45,6 +45,11 @@ def work_rows(sweep: Sweep) -> list[list[str]]:
     ]
 
 
+def size_rows(sweeps: Mapping[int, Sweep], cheats: Sequence[Cheat]) -> list[list[str]]:
+    """A row a cheat: the rate from which none of its strategies pays, at each number of validators."""
+    return [[cheat.name, *(rate(sweep.hardest(cheat.name)) for sweep in sweeps.values())] for cheat in cheats]
+
+
 def slash_rows(sweeps: Mapping[int, Sweep], cheats: Sequence[Cheat], strategy: Strategy) -> list[list[str]]:
     """A row a cheat: the rate from which it doesn't pay, at each slash duration."""
     return [
@@ -65,6 +70,11 @@ def slash_header(sweeps: Mapping[int, Sweep]) -> list[str]:
     return ["cheat", *(f"{epochs} epochs out" for epochs in sweeps)]
 
 
+def size_header(sweeps: Mapping[int, Sweep]) -> list[str]:
+    """Column names of `size_rows`."""
+    return ["cheat", *(f"{validators} validators" for validators in sweeps)]
+
+
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; all columns but the first to the right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
@@ -80,18 +90,23 @@ def insert(document: str, text: str) -> str:
     return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
-def values(sweep: Sweep, slashes: Mapping[int, Sweep], alone: Sweep | None = None) -> dict[str, Any]:
+def values(played: Played) -> dict[str, Any]:
     """Everything as JSON values."""
-    world = {name: getattr(sweep.world, name) for name in sweep.world.__slots__ if name != "params"}
+    main = played.main
+    world = {name: getattr(main.world, name) for name in main.world.__slots__ if name != "params"}
     return {
         "world": world,
-        "curves": [_curve_values(curve) for curve in sweep.curves],
-        "without_sharing": None if alone is None else [_curve_values(curve) for curve in alone.curves],
-        "work": [{name: getattr(work, name) for name in work.__slots__} for work in sweep.work],
-        "slash_epochs": {
-            str(epochs): [_curve_values(curve) for curve in other.curves] for epochs, other in slashes.items()
-        },
+        "sufficient_rate": None if math.isinf(main.sufficient) else main.sufficient,
+        "curves": _curves(main),
+        "work": [{name: getattr(work, name) for name in work.__slots__} for work in main.work],
+        "without_sharing": None if played.alone is None else _curves(played.alone),
+        "slash_epochs": {str(epochs): _curves(sweep) for epochs, sweep in played.slashes.items()},
+        "validators": {str(validators): _curves(sweep) for validators, sweep in played.sizes.items()},
     }
+
+
+def _curves(sweep: Sweep) -> list[dict[str, Any]]:
+    return [_curve_values(curve) for curve in sweep.curves]
 
 
 def _curve_values(curve: Curve) -> dict[str, Any]:
@@ -106,16 +121,15 @@ def _curve_values(curve: Curve) -> dict[str, Any]:
     }
 
 
-def draw(
-    path: Path, sweep: Sweep, slashes: Mapping[int, Sweep], cheats: Sequence[Cheat], strategies: Sequence[Strategy]
-) -> None:
+def draw(path: Path, played: Played, cheats: Sequence[Cheat], strategies: Sequence[Strategy]) -> None:
     """Writes the picture: what each cheat gains by check rate, a panel a strategy, and what checking costs."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    panels = len(strategies) + 1 + bool(slashes)
+    sweep = played.main
+    panels = len(strategies) + 1 + bool(played.sizes)
     rows = math.ceil(panels / 2)
     figure, axes = pyplot.subplots(rows, 2, figsize=(13, 4.3 * rows), layout="constrained", squeeze=False)
     flat = list(axes.flat)
@@ -124,8 +138,8 @@ def draw(
         _draw_gains(axis, sweep, cheats, strategy, colours)
     flat[0].legend(fontsize=8, ncols=2, loc="upper right")
     _draw_work(flat[len(strategies)], sweep)
-    if slashes:
-        _draw_slashes(flat[len(strategies) + 1], slashes, cheats, strategies[0], colours)
+    if played.sizes:
+        _draw_sizes(flat[len(strategies) + 1], played.sizes, cheats, colours)
     for axis in flat[panels:]:
         axis.remove()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,15 +170,12 @@ def _draw_work(axis: Any, sweep: Sweep) -> None:
     axis.grid(alpha=0.25)
 
 
-def _draw_slashes(
-    axis: Any, slashes: Mapping[int, Sweep], cheats: Sequence[Cheat], strategy: Strategy, colours: Sequence[Any]
-) -> None:
+def _draw_sizes(axis: Any, sizes: Mapping[int, Sweep], cheats: Sequence[Cheat], colours: Sequence[Any]) -> None:
     for index, cheat in enumerate(cheats):
-        known = [(epochs, sweep.curve(cheat.name, strategy.name)) for epochs, sweep in slashes.items()]
-        points = [(epochs, curve.break_even * 100) for epochs, curve in known if 0 < curve.break_even < math.inf]
+        known = [(validators, sweep.hardest(cheat.name).break_even) for validators, sweep in sizes.items()]
+        points = [(validators, rate * 100) for validators, rate in known if 0 < rate < math.inf]
         if points:
-            axis.plot(*zip(*points, strict=True), marker="o", ms=3, lw=1.4, color=colours[index % 10], label=cheat.name)
-    axis.set(xscale="log", yscale="log", xlabel="epochs out after an accusation", ylabel="check rate, %")
-    axis.set_title(f"rate from which cheating doesn't pay: {strategy.name}")
-    axis.legend(fontsize=8)
+            axis.plot(*zip(*points, strict=True), marker="o", ms=3, lw=1.4, color=colours[index % 10])
+    axis.set(xscale="log", yscale="log", xlabel="validators that share evidence", ylabel="check rate, %")
+    axis.set_title("rate from which no strategy pays")
     axis.grid(alpha=0.25)

@@ -12,8 +12,9 @@ from subnet.errors import ConfigError
 from subnet.simulation.cheats import Cheat, Strategy
 from subnet.simulation.subnet import Miner, Outcome, World, run
 
-DEFAULT_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-DEFAULT_SLASHES = (1, 5, 20, 80)
+DEFAULT_RATES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
+DEFAULT_SLASHES = (2, 20, 80)
+DEFAULT_SIZES = (2, 8, 64)
 BLOCK_S = 12.0
 
 
@@ -82,6 +83,27 @@ class Sweep:
                 return curve
         raise ConfigError(f"no {cheat!r} that goes about it as {strategy!r} in this sweep")
 
+    def hardest(self, cheat: str) -> Curve:
+        """The curve of the strategy that takes the highest check rate to make a cheat unprofitable."""
+        return max(
+            (c for c in self.curves if c.miner.cheat and c.miner.cheat.name == cheat), key=lambda c: c.break_even
+        )
+
+    @property
+    def sufficient(self) -> float:
+        """The check rate from which no cheat of the sweep pays, whatever its strategy."""
+        return max(curve.break_even for curve in self.curves)
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """The main sweep, and what it is compared with: other slash durations, numbers of validators, no sharing."""
+
+    main: Sweep
+    slashes: dict[int, Sweep]
+    sizes: dict[int, Sweep]
+    alone: Sweep | None = None
+
 
 def population(world: World, cheats: Sequence[Cheat], strategies: Sequence[Strategy], each: int = 1) -> list[Miner]:
     """`each` miners of every cheat and strategy, all others honest.
@@ -105,8 +127,13 @@ def sweep(
     price: Price | None = None,
     on_epoch: Callable[[int], None] | None = None,
 ) -> Sweep:
-    """Plays a world at each check rate, with `seeds` seeds each."""
+    """Plays a world at each check rate, with `seeds` seeds each.
+
+    Raises ConfigError where a rate is not above 0 and at most 1.
+    """
     ordered = sorted(rates)
+    if not ordered or not 0 < ordered[0] <= ordered[-1] <= 1:
+        raise ConfigError(f"check rates are shares above 0 and at most 1; got {', '.join(map(str, rates)) or 'none'}")
     outcomes = [
         [run(replace(world, check_rate=rate, seed=world.seed + seed), miners, on_epoch) for seed in range(seeds)]
         for rate in ordered

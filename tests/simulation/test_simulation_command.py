@@ -9,9 +9,9 @@ SMALL = ["--validators", "4", "--miners", "12", "--epochs", "6", "--cheats", "in
 
 
 def test_the_command_prints_tables_and_writes_numbers_and_a_picture(tmp_path, capsys):
-    assert main([*SMALL, "--slashes", "2", "--output", str(tmp_path)]) == 0
+    assert main([*SMALL, "--slashes", "2", "--sizes", "0", "--output", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    for part in ("int4 weights", "waits out", "What checking costs one validator", "2 epochs out"):
+    for part in ("int4 weights", "waits out", "What checking costs one validator", "2 epochs out", "don't share"):
         assert part in " ".join(printed.split())
     values = json.loads((tmp_path / "simulation.json").read_text())
     assert [curve["cheat"] for curve in values["curves"]] == ["int4 weights"] * 4

@@ -30,13 +30,20 @@ def test_cheating_that_never_or_always_pays_says_so():
 
 
 def test_more_checking_makes_every_cheat_poorer():
-    result = sweep(WORLD, population(WORLD, [CHEAT], STRATEGIES[:2], each=2), (0.0, 0.05, 1.0))
+    result = sweep(WORLD, population(WORLD, [CHEAT], STRATEGIES[:2], each=2), (0.0001, 0.05, 1.0))
     for each in result.curves:
         assert each.gains[0] > 0 > each.gains[-1]
         assert each.gains[0] > each.gains[1]
     assert result.curve(CHEAT.name, STRATEGIES[0].name).miner == Miner(CHEAT, STRATEGIES[0])
+    assert result.sufficient == result.hardest(CHEAT.name).break_even == max(c.break_even for c in result.curves)
     with pytest.raises(ConfigError, match="no 'x'"):
         result.curve("x", STRATEGIES[0].name)
+
+
+@pytest.mark.parametrize("rates", [(), (0.0, 0.5), (0.5, 1.5)])
+def test_rates_that_are_no_shares_are_refused(rates):
+    with pytest.raises(ConfigError, match="check rates are shares"):
+        sweep(WORLD, [Miner()] * 10, rates)
 
 
 def test_work_is_priced_in_machines():
