@@ -54,10 +54,11 @@ class Terms:
 
 @dataclass(slots=True)
 class _Running:
-    """A completion under way. Callers come and go; it goes on, so that a retry finds the same answer."""
+    """A completion under way. Callers come and go; once it has a token it goes on, so that a retry finds the answer."""
 
     tokens: list[int] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    listeners: int = 0
     task: asyncio.Task[SignedResponse] | None = None
 
     def emit(self, tokens: Sequence[int]) -> None:
@@ -137,8 +138,16 @@ class MinerService:
         if running is None:
             await self._admit(request, epoch)
             running = self._running.get(key) or self._start(key, call, request, epoch)
-        async for event in self._follow(running):
-            yield event
+        running.listeners += 1
+        try:
+            async for event in self._follow(running):
+                yield event
+        finally:
+            running.listeners -= 1
+            if not running.listeners and not running.tokens and running.task is not None and not running.task.done():
+                # Nobody waits and nothing was computed: give the engine's time to others. The counter stays askable.
+                running.task.cancel()
+                epoch.digests.pop(asked.counter, None)
 
     def _kept(self, call: Call, request: SignedRequest, epoch: Epoch) -> SignedResponse | None:
         """The answer that was signed before for this very request; Refused where the counter was another's."""

@@ -48,7 +48,10 @@ class Accuser:
     def evidence(self, hotkey: str, bench: Bench) -> tuple[SignedBundle | None, bool]:
         """A bundle whose verdict follows, if there is one; and whether waiting for open rounds could still make one."""
         pending = False
+        used = self._store.meta(_used_key(hotkey)) or ""
         for epoch, piece in self._store.pieces(hotkey):
+            if f"{epoch:020}:{piece:010}" <= used:
+                break
             answers = self._store.chain_answers(hotkey, epoch, piece)
             judged = _before_first_unjudged(answers)
             pending = pending or len(judged) < len(answers)
@@ -122,6 +125,16 @@ def write_bundle(folder: Path, bundle: SignedBundle) -> Path:
 
 def bundle_path(folder: Path, digest: bytes) -> Path:
     return folder / f"{digest.hex()}{SUFFIX}"
+
+
+def used_evidence(hotkey: str, chains: Sequence[tuple[int, int]]) -> dict[str, str]:
+    """What to remember with an accusation: evidence up to these (epoch, piece) pairs has been used."""
+    newest = max(chains, default=(0, 0))
+    return {_used_key(hotkey): f"{newest[0]:020}:{newest[1]:010}"}
+
+
+def _used_key(hotkey: str) -> str:
+    return f"accused:{hotkey}"
 
 
 def _before_first_unjudged(answers: Sequence[ChainAnswer]) -> list[ChainAnswer]:

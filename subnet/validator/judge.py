@@ -78,12 +78,13 @@ def judge(cases: Sequence[Case], round_number: int, miners: Mapping[str, Miner],
             if sample is not None:
                 samples.append(sample)
         changed[hotkey] = replace(miner, reason=row.reason) if row.reason is not None else miner
-    accused = tuple(
-        hotkey
-        for hotkey, miner in {**miners, **changed}.items()
-        if miner.test and detector.TestState.from_json(miner.test).accused_at is not None
-    )
+    accused = tuple(hotkey for hotkey, miner in {**miners, **changed}.items() if test_accuses(miner))
     return Judgement(tuple(judged), changed, tuple(samples), accused)
+
+
+def test_accuses(miner: Miner) -> bool:
+    """Whether the running test has reached its threshold and the accusation is still to be made."""
+    return miner.test is not None and detector.TestState.from_json(miner.test).accused_at is not None
 
 
 def _judge_one(case: Case, miner: Miner, bench: Bench) -> tuple[Judged, Miner]:
@@ -110,6 +111,8 @@ def _judge_one(case: Case, miner: Miner, bench: Bench) -> tuple[Judged, Miner]:
 
 def _test(case: Case, miner: Miner, bench: Bench, records: TokenRecords) -> tuple[Judged, Miner]:
     profile = bench.profile
+    if is_out(miner):
+        return _untested(case, records), miner
     state = _state(miner.test, profile)
     before = state.misses
     state = detector.update(state, records, profile)
@@ -121,6 +124,20 @@ def _test(case: Case, miner: Miner, bench: Bench, records: TokenRecords) -> tupl
     )  # fmt: skip
     miner = replace(miner, test=state.to_json(), checks=miner.checks + 1, history=(*miner.history, point)[-HISTORY:])
     return row, miner
+
+
+def _untested(case: Case, records: TokenRecords) -> Judged:
+    """An answer given before its miner was put out: kept as it is, and the offence is not counted twice."""
+    assert case.examined is not None
+    return Judged(
+        case.exchange.id, True, Verdict.ABSTAIN, len(records), 0, float(records.margins.max(initial=0.0)),
+        records.encode(), case.examined.quality,
+    )  # fmt: skip
+
+
+def is_out(miner: Miner) -> bool:
+    """Whether a case keeps the miner out now."""
+    return miner.standing is not None and not slashing.may_earn(standing_of(miner))
 
 
 def _state(text: str | None, profile: ToleranceProfile) -> detector.TestState:
@@ -167,11 +184,13 @@ def apply_event(
     )
     reasons = [decision.reason for decision in outcome.decisions]
     miner = replace(miner, standing=slashing.to_json(outcome.standing))
+    if isinstance(event, slashing.Accused):
+        miner = replace(miner, test=None)
     if reasons:
         miner = replace(miner, reason=reasons[-1])
     change = ScoreChange()
     if Reason.ACCUSED in reasons:
-        miner = replace(miner, aside=miner.aside or miner.score, test=None)
+        miner = replace(miner, aside=miner.aside or miner.score)
     if Reason.OVERTURNED in reasons and miner.aside and slashing.may_earn(outcome.standing):
         change = ScoreChange(restored=standing_from_json(miner.aside))
         miner = replace(miner, aside=None)
@@ -192,9 +211,7 @@ def rescore(
     restored: Mapping[str, Standing],
 ) -> tuple[ScoreBook, dict[str, Miner]]:  # fmt: skip
     """The book after a round, and the miners whose stored score changed. Slashed miners have none."""
-    slashed = frozenset(
-        hotkey for hotkey, miner in miners.items() if miner.standing and not slashing.may_earn(standing_of(miner))
-    )
+    slashed = frozenset(hotkey for hotkey, miner in miners.items() if is_out(miner))
     after = update(book, samples, rules, slashed)
     if restored:
         after = ScoreBook({**after.standings, **restored}, after.reference, after.rounds)

@@ -6,6 +6,7 @@ import asyncio
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -40,7 +41,10 @@ class ReplayClient:
             return await self._start()
 
     async def examine(self, items: Sequence[Examinee], *, batch: int, deadline_s: float) -> list[Examined]:
-        """Examines answers in batches. A batch that fails is an abstention for its answers; the others stand."""
+        """Examines answers in batches, then scores the sound ones together, prompt by prompt.
+
+        A batch that fails is an abstention for its answers; the others stand.
+        """
         out: list[Examined] = []
         for first in range(0, len(items), batch):
             part = list(items[first : first + batch])
@@ -49,7 +53,21 @@ class ReplayClient:
             except ReplayFailed as error:
                 logger.warning("Abstaining on {} answers: {}", len(part), error)
                 out.extend([Examined(failure=str(error))] * len(part))
-        return out
+        return await self._score(items, out, deadline_s)
+
+    async def _score(self, items: Sequence[Examinee], found: list[Examined], deadline_s: float) -> list[Examined]:
+        """The same with rewards, where they could be had."""
+        sound = [number for number, examined in enumerate(found) if examined.fault is None]
+        sound.sort(key=lambda number: items[number].prompt)
+        try:
+            pairs = [(items[number].conversation, items[number].text) for number in sound]
+            scores = await self._call("score", pairs, deadline_s) if pairs else []
+        except ReplayFailed as error:
+            logger.warning("No rewards for {} answers: {}", len(sound), error)
+            return found
+        for number, (quality, terms) in zip(sound, scores, strict=True):
+            found[number] = replace(found[number], quality=quality, terms=terms)
+        return found
 
     async def second_opinion(self, bundle: bytes, blocks: dict[int, bytes], *, deadline_s: float) -> SecondOpinion:
         """Our own replay of a bundle. Raises ReplayFailed: no opinion."""

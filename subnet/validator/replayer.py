@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from subnet.models.chat import ChatTokenizer
 
 
+Terms = tuple[tuple[str, float, str], ...]
+"""The components of a reward: name, value in [0, 1], reason."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What the child loads. `reward` is a specification of `reward.loading`; `threads` 0 means all cores."""
@@ -60,7 +64,7 @@ class Examined:
     fault: tuple[str, str] | None = None
     records: bytes | None = None
     quality: float | None = None
-    terms: tuple[tuple[str, float, str], ...] = ()
+    terms: Terms = ()
     failure: str | None = None
 
 
@@ -121,6 +125,8 @@ class _Worker:
         try:
             if operation == "examine":
                 return "ok", self.examine(argument)
+            if operation == "score":
+                return "ok", self.score(argument)
             if operation == "bundle":
                 return "ok", self.second_opinion(*argument)
             return "failed", f"there is no operation {operation}"
@@ -128,18 +134,16 @@ class _Worker:
             return "failed", f"{type(error).__name__}: {error}"
 
     def examine(self, examinees: Sequence[Examinee]) -> list[Examined]:
-        """Examines answers in one batch: shape and text of all, replay of the selected, reward of the sound."""
+        """Examines answers in one batch: shape and text of all, replay of the selected."""
         found = [self._fault(item) for item in examinees]
         records = self._replay([item for item, f in zip(examinees, found, strict=True) if f is None and item.replay])
-        scored = self._score([item for item, f in zip(examinees, found, strict=True) if f is None])
         out = []
         for item, fault in zip(examinees, found, strict=True):
             if fault is not None:
                 out.append(Examined(fault=fault))
                 continue
             rows, failure = next(records) if item.replay else (None, None)
-            quality, terms = next(scored)
-            out.append(Examined(records=rows, quality=quality, terms=terms, failure=failure))
+            out.append(Examined(records=rows, failure=failure))
         return out
 
     def _fault(self, item: Examinee) -> tuple[str, str] | None:
@@ -165,16 +169,10 @@ class _Worker:
         except (AssayError, RuntimeError, MemoryError) as error:
             return iter([(None, f"replay: {type(error).__name__}: {error}")] * len(items))
 
-    def _score(self, items: Sequence[Examinee]):
-        from subnet.errors import AssayError
-
-        if not items:
-            return iter(())
-        try:
-            scores = self._reward.score([i.conversation for i in items], [i.text for i in items])
-        except (AssayError, RuntimeError, MemoryError):
-            return iter([(None, ())] * len(items))
-        return iter([(s.value, tuple((c.name, c.value, c.reason) for c in s.components)) for s in scores])
+    def score(self, items: Sequence[tuple[Conversation, str]]) -> list[tuple[float, Terms]]:
+        """Rewards of a round's answers, together: a prompt is read once for all of its completions."""
+        scores = self._reward.score([conversation for conversation, _ in items], [text for _, text in items])
+        return [(s.value, tuple((c.name, c.value, c.reason) for c in s.components)) for s in scores]
 
     def second_opinion(self, bundle: bytes, blocks: Mapping[int, bytes]) -> SecondOpinion:
         """Re-verifies a bundle against the block hashes of our own chain."""

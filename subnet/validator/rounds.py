@@ -23,19 +23,22 @@ from subnet.errors import StateError
 from subnet.evidence.ledger import NOBODY, Entry, EntryKind
 from subnet.evidence.rounds import RoundCommitment, round_leaf, sign_round
 from subnet.evidence.selection import CheckPlan
-from subnet.evidence.slashing import Passed, may_earn
+from subnet.evidence.slashing import Event, Passed, Reason
 from subnet.protocol import Signer, merkle, public_key
 from subnet.protocol.limits import PROTOCOL_VERSION
 from subnet.validator import scorebook
-from subnet.validator.accuse import Accuser
+from subnet.validator.accuse import Accuser, used_evidence
 from subnet.validator.asking import Asker, Failure
 from subnet.validator.chains import place
-from subnet.validator.judge import Bench, Case, apply_event, judge, rescore, standing_of
+from subnet.validator.judge import Bench, Case, apply_event, is_out, judge, rescore, standing_of
 from subnet.validator.questions import Network, Question, Tokenize, choose, sign_question, synthetic
 from subnet.validator.replay_client import ReplayClient
 from subnet.validator.replayer import Examined, Examinee
 from subnet.validator.state import Store
-from subnet.validator.values import Exchange, Miner, MinerChain, Phase, Placed, Round, Settlement, Status
+from subnet.validator.values import Bundle, Exchange, Miner, MinerChain, Phase, Placed, Round, Settlement, Status
+
+MAX_PACE = 16
+"""How many times slower than configured rounds may get while most answers are late."""
 
 MAX_DEFERRALS = 3
 """Rounds that an accusation may wait for a complete chain before it is made without portable evidence."""
@@ -73,6 +76,7 @@ class Rounds:
         self._absent: dict[int, tuple[str, ...]] = {}
         self._deferred: dict[str, int] = {}
         self._next_open = 0
+        self._pace = 1
         self._interrupted = False
         self.broken: BaseException | None = None
         self.book: ScoreBook = scorebook.load_book(store.miners(), store.meta(scorebook.META_KEY))
@@ -91,7 +95,7 @@ class Rounds:
             self.resume()
         self._pass_time(head.number)
         if head.number >= self._next_open and len(self._tasks) < self._role.open_rounds:
-            self._next_open = head.number + self._role.round_blocks
+            self._next_open = head.number + self._role.round_blocks * self._pace
             await self._open(head, snapshot)
 
     def resume(self) -> None:
@@ -142,7 +146,12 @@ class Rounds:
 
     def _candidates(self, snapshot: MetagraphSnapshot, number: int) -> list[Neuron]:
         mine = self._signer.ss58_address
-        serving = {n.hotkey: n for n in snapshot.neurons if n.axon is not None and n.hotkey != mine}
+        miners = self._store.miners()
+        serving = {
+            n.hotkey: n
+            for n in snapshot.neurons
+            if n.axon is not None and n.hotkey != mine and not (n.hotkey in miners and is_out(miners[n.hotkey]))
+        }
         return [serving[hotkey] for hotkey in choose(list(serving), number, self._role.sample)]
 
     def _sign(self, opened: Round, hotkey: str, chain: MinerChain, questions: Sequence[Question], head: Head):
@@ -245,6 +254,7 @@ class Rounds:
             )
         )  # fmt: skip
         self.book = book
+        self._adjust_pace(cases, opened.id)
         accused = self._accuse(judgement.accused, bench, block)
         verdicts = [row for row in judgement.judged if row.selected]
         self._on_settled(
@@ -322,6 +332,16 @@ class Rounds:
             return ()
         return together
 
+    def _adjust_pace(self, cases: Sequence[Case], number: int) -> None:
+        """Asks less often while most answers are late, as configured again once they come: load must not pile up."""
+        own = [case.exchange for case in cases if case.exchange.asked.round == number]
+        late = sum(exchange.reason is Reason.LATE for exchange in own)
+        before = self._pace
+        self._pace = min(2 * self._pace, MAX_PACE) if 2 * late > len(own) else max(1, self._pace // 2)
+        if self._pace > before:
+            logger.warning("Most answers of round {} were late: a round every {} blocks from now on", number,
+                           self._pace * self._role.round_blocks)  # fmt: skip
+
     def _accuse(self, hotkeys: Sequence[str], bench: Bench, block: int) -> tuple[str, ...]:
         done = []
         for hotkey in hotkeys:
@@ -336,27 +356,31 @@ class Rounds:
                 self._store.update_miners([replace(miner, test=None)])
                 continue
             miner, entries, bundles, _ = self._accuser.accuse(miner, bundle, bench, block)
-            self._zero(miner, entries, bundles)
+            used = used_evidence(hotkey, [self._store.newest_piece(hotkey)])
+            self._zero(miner, entries, bundles, used, new_piece=hotkey)
             done.append(hotkey)
             kind = f"bundle {bundle.bundle.digest.hex()[:16]}" if bundle is not None else "local evidence only"
             logger.warning("ACCUSED {} at block {}: {}", hotkey, block, kind)
         return tuple(done)
 
-    def _zero(self, miner: Miner, entries=(), bundles=()) -> None:
+    def _zero(
+        self, miner: Miner, entries: Sequence[Entry] = (), bundles: Sequence[Bundle] = (),
+        meta: Mapping[str, str] | None = None, new_piece: str | None = None,
+    ) -> None:  # fmt: skip
         """Stores a slashed miner with its score at zero, in the store and in the book at once."""
         old = self.book.standing(miner.hotkey, self._bench().rules)
-        zeroed = replace(old, score=0.0, slashed=not may_earn(standing_of(miner)))
+        zeroed = replace(old, score=0.0, slashed=is_out(miner))
         book = ScoreBook({**self.book.standings, miner.hotkey: zeroed}, self.book.reference, self.book.rounds)
         miner = replace(miner, score=scorebook.standing_to_json(zeroed))
-        self._store.update_miners([miner], entries, bundles)
+        self._store.update_miners([miner], entries, bundles, meta, new_piece)
         self.book = book
 
-    def hear(self, miner: Miner, event, extra=(), bundles=()) -> Miner:
+    def hear(self, miner: Miner, event: Event, extra: Sequence[Entry] = (), bundles: Sequence[Bundle] = ()) -> Miner:
         """An event of the slash ledger from outside a round: another validator's evidence or opinion."""
         bench = self._bench()
-        before = may_earn(standing_of(miner))
+        was_out = is_out(miner)
         miner, entries, change = apply_event(miner, event, bench, event.block)
-        if before and not may_earn(standing_of(miner)):
+        if is_out(miner) and not was_out:
             self._zero(miner, (*extra, *entries), bundles)
             return miner
         if change.restored is not None:

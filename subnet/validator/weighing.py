@@ -10,11 +10,9 @@ from loguru import logger
 
 from reward import ScoreBook, WeightRules, WeightVector, weights
 from subnet.chain import REMEDY, Chain, Head, Hotkey, MetagraphSnapshot, WeightsOutcome, WeightsReason
-from subnet.evidence.slashing import may_earn
-from subnet.validator.judge import standing_of
+from subnet.validator.judge import is_out, test_accuses
 from subnet.validator.state import Store
 from subnet.validator.values import Miner
-from subnet.verify.detector import TestState
 
 RETRY_BLOCKS = 3
 META_BLOCK = "weights_block"
@@ -22,12 +20,7 @@ META_BLOCK = "weights_block"
 
 def barred(miners: Mapping[str, Miner]) -> frozenset[str]:
     """Hotkeys that may have no weight: slashed ones, and those whose test accuses while the evidence is being made."""
-    return frozenset(
-        hotkey
-        for hotkey, miner in miners.items()
-        if (miner.standing and not may_earn(standing_of(miner)))
-        or (miner.test and TestState.from_json(miner.test).accused_at is not None)
-    )
+    return frozenset(hotkey for hotkey, miner in miners.items() if is_out(miner) or test_accuses(miner))
 
 
 def vector_of(

@@ -103,6 +103,11 @@ class Store:
         )
         return [decode(SignedResponse, row["response"]).link for row in found]
 
+    def newest_piece(self, miner: str) -> tuple[int, int]:
+        """The (epoch, piece) that the miner's newest answers belong to."""
+        row = self._db.row("SELECT epoch, piece FROM chains WHERE miner = ? ORDER BY epoch DESC LIMIT 1", miner)
+        return (row["epoch"], row["piece"]) if row else (0, 0)
+
     # Rounds
 
     def begin_round(self, opened: Round, asked: Sequence[Asked]) -> tuple[Exchange, ...]:
@@ -231,10 +236,15 @@ class Store:
 
     def update_miners(
         self, miners: Iterable[Miner], entries: Sequence[Entry] = (), bundles: Sequence[Bundle] = (),
-        meta: Mapping[str, str] | None = None,
+        meta: Mapping[str, str] | None = None, new_piece: str | None = None,
     ) -> None:  # fmt: skip
-        """Changes that no round makes: time that passed for a slashed miner, another validator's evidence."""
+        """Changes that no round makes: accusations, time that passed for a slashed miner, others' evidence.
+
+        `new_piece` is a miner whose next answers begin evidence of their own.
+        """
         with self._db.transaction() as db:
+            if new_piece is not None:
+                db.execute("UPDATE chains SET piece = piece + 1 WHERE miner = ?", (new_piece,))
             db.executemany(rows.UPSERT_MINER, [rows.miner_values(item) for item in miners])
             _append(db, entries)
             _bundles(db, bundles)

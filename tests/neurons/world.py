@@ -1,0 +1,196 @@
+"""A small subnet of real processes on the embedded chain: what the end-to-end and survival tests act in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from subnet.chain import Chain
+from subnet.chain.owner import Hyperparameters, connected, development_key, open_wallet
+
+ROOT = Path(__file__).resolve().parents[2]
+READY = re.compile(r"LOCALCHAIN READY (ws://\S+)")
+
+
+@dataclass
+class Process:
+    """A child in its own process group, with its output in a file."""
+
+    name: str
+    args: list[str]
+    log: Path
+    env: dict[str, str] = field(default_factory=dict)
+    popen: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as output:
+            self.popen = subprocess.Popen(
+                [sys.executable, *self.args], stdout=output, stderr=subprocess.STDOUT, cwd=ROOT,
+                env={**os.environ, "OMP_NUM_THREADS": "1", **self.env}, start_new_session=True,
+            )  # fmt: skip
+
+    def signal(self, number: int) -> None:
+        assert self.popen is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.popen.pid, number)
+
+    def kill(self) -> None:
+        """kill -9 of the process alone: what it started must end by itself."""
+        self.signal(signal.SIGKILL)
+        assert self.popen is not None
+        self.popen.wait(10)
+
+    def terminate(self, seconds: float = 20) -> int:
+        """SIGTERM; the exit code, within the time given."""
+        self.signal(signal.SIGTERM)
+        assert self.popen is not None
+        return self.popen.wait(seconds)
+
+    @property
+    def alive(self) -> bool:
+        return self.popen is not None and self.popen.poll() is None
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def end(self) -> None:
+        if self.popen is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.popen.pid, signal.SIGKILL)
+            self.popen.wait(10)
+
+
+@dataclass
+class World:
+    """The chain, the wallets and the neurons of a test."""
+
+    folder: Path
+    block_time: float = 1.0
+    tempo: int = 10
+    chain: Process | None = None
+    endpoint: str = ""
+    netuid: int = 0
+    hotkeys: dict[str, str] = field(default_factory=dict)
+    neurons: dict[str, Process] = field(default_factory=dict)
+
+    async def open(self, validators: Sequence[str], miners: Sequence[str], rate_limit: int = 2) -> None:
+        """Starts the chain and registers a subnet with these wallets; validators are staked."""
+        await self.start_chain(port=0)
+        path = self.folder / "wallets"
+        wallets = {name: open_wallet(path, name, "default") for name in ("owner", *validators, *miners)}
+        async with connected(self.endpoint, development_key("Alice")) as owner:
+            await owner.fund([w.coldkeypub.ss58_address for w in wallets.values()], 5000.0)
+            self.netuid = await owner.register_subnet(wallets["owner"])
+            values = Hyperparameters(
+                tempo=self.tempo, weights_rate_limit=rate_limit, immunity_period=1000, commit_reveal=False
+            )
+            await owner.set_hyperparameters(self.netuid, values)
+            await owner.start(self.netuid, wallets["owner"])
+            await asyncio.gather(*(owner.register(self.netuid, wallets[n]) for n in (*validators, *miners)))
+            await asyncio.gather(*(owner.stake(self.netuid, wallets[name], 20.0) for name in validators))
+        self.hotkeys = {name: wallet.hotkey.ss58_address for name, wallet in wallets.items()}
+
+    async def start_chain(self, port: int, *extra: str) -> None:
+        args = [
+            "-m", "subnet.localchain", "--port", str(port), "--block-time", str(self.block_time),
+            "--state-dir", str(self.folder / "chain"), *extra,
+        ]  # fmt: skip
+        self.chain = Process("chain", args, self.folder / "chain.log")
+        before = len(self.chain.text())
+        self.chain.start()
+
+        def ready() -> bool:
+            assert self.chain is not None
+            found = READY.search(self.chain.text()[before:])
+            if found:
+                self.endpoint = found.group(1)
+            return bool(found)
+
+        await until(ready, 60, "the chain is ready")
+
+    def add(self, role: str, name: str, *extra: str, env: dict[str, str] | None = None) -> Process:
+        """Defines a neuron without starting it. A later flag overrides an earlier one."""
+        common = [
+            f"neurons/{role}.py", "--netuid", str(self.netuid), "--subtensor.chain_endpoint", self.endpoint,
+            "--subtensor.timeout_s", "10", "--wallet.path", str(self.folder / "wallets"), "--wallet.name", name,
+            "--state.dir", str(self.state(name)), "--threads", "1", "--wandb.off", "--http.port", "0",
+            "--axon.ip", "127.0.0.2", "--axon.external_ip", "127.0.0.2", "--axon.port", "0", "--logging.debug",
+        ]  # fmt: skip
+        if role == "validator":
+            common += [
+                "--validator.allow_private", "--validator.requests", "2", "--validator.max_tokens", "24",
+                "--validator.prompt_tokens", "120", "--validator.round_blocks", "4", "--validator.check_rate", "1.0",
+                "--validator.weights_blocks", "4", "--validator.commit_blocks", "10",
+                "--validator.request_timeout_s", "15", "--validator.reward", "handmade",
+            ]  # fmt: skip
+        process = Process(name, [*common, *extra], self.folder / f"{name}.log", env or {})
+        self.neurons[name] = process
+        return process
+
+    def state(self, name: str) -> Path:
+        return self.folder / "state" / name
+
+    def url(self, name: str) -> str | None:
+        file = self.state(name) / "endpoint.json"
+        return json.loads(file.read_text())["url"] if file.exists() else None
+
+    async def get(self, name: str, path: str) -> httpx.Response | None:
+        """The page of a neuron's operations endpoint, or None where nobody answers."""
+        url = self.url(name)
+        if url is None:
+            return None
+        try:
+            async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+                return await client.get(url + path)
+        except httpx.TransportError:
+            return None
+
+    async def snapshot(self, name: str) -> dict | None:
+        page = await self.get(name, "/snapshot.json")
+        return page.json() if page is not None and page.status_code == 200 else None
+
+    async def miner_row(self, validator: str, miner: str) -> dict | None:
+        snapshot = await self.snapshot(validator)
+        rows = snapshot["miners"] if snapshot else []
+        return next((row for row in rows if row["hotkey"] == self.hotkeys[miner]), None)
+
+    async def incentives(self) -> dict[str, float]:
+        """Incentive on the chain by name."""
+        chain = Chain(self.endpoint, timeout_s=10)
+        try:
+            snapshot = await chain.snapshot(self.netuid)
+        finally:
+            await chain.close()
+        names = {hotkey: name for name, hotkey in self.hotkeys.items()}
+        return {names[n.hotkey]: n.incentive for n in snapshot.neurons if n.hotkey in names}
+
+    def close(self) -> None:
+        for process in (*self.neurons.values(), self.chain):
+            if process is not None:
+                process.end()
+
+
+async def until(condition, seconds: float, what: str, every: float = 0.2):
+    """Waits for a condition (plain or awaitable) to give something true, and gives it back."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if asyncio.iscoroutine(value):
+            value = await value
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        await asyncio.sleep(every)
