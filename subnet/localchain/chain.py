@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 from loguru import logger
 
@@ -164,15 +165,29 @@ class Chain:
         if fee:
             rt.deposit("Balances", "Withdraw", {"who": payer, "amount": fee})
         info = _DISPATCH_INFO if call.pays_fee else {**_DISPATCH_INFO, "pays_fee": "No"}
-        try:
-            rt.dispatch(Origin(signer), extrinsic.call)
-        except DispatchError as error:
-            outcome, details = "ExtrinsicFailed", {"dispatch_error": error.value, "dispatch_info": info}
-        else:
+        failure = self._dispatch(extrinsic)
+        if failure is None:
             outcome, details = "ExtrinsicSuccess", {"dispatch_info": info}
+        else:
+            outcome, details = "ExtrinsicFailed", {"dispatch_error": failure, "dispatch_info": info}
         paid = {"who": payer, "actual_fee": fee, "tip": extrinsic.tip}
         rt.deposit("TransactionPayment", "TransactionFeePaid", paid)
         rt.deposit("System", outcome, details)
+
+    def _dispatch(self, extrinsic: Extrinsic) -> Any:
+        """Run an extrinsic's call; None, or the DispatchError value that it failed with."""
+        rt = self.runtime
+        failure: list[Any] = []
+
+        def run() -> None:
+            try:
+                rt.dispatch(Origin(extrinsic.signer), extrinsic.call)
+            except DispatchError as error:
+                failure.append(error.value)
+
+        if not rt.isolated(f"extrinsic 0x{extrinsic.hash.hex()}", run):
+            return "Other"
+        return failure[0] if failure else None
 
     def _unshield(self, raw: bytes, included: list[bytes]) -> None:
         """Apply a decrypted extrinsic right behind its carrier; an invalid one leaves no trace."""

@@ -96,7 +96,12 @@ class Node:
                 self.failure = error
                 self.stop()
                 return
-            self._announce(block)
+            except Exception:
+                # A task boundary: a block that cannot be built is given up, the next one is tried.
+                logger.exception("block {} could not be built", self.chain.head.number + 1)
+                self.chain.state.abandon()
+            else:
+                self._announce(block)
             # A block that came late does not make the next ones come early.
             due = max(due + interval, time.monotonic())
 
@@ -123,11 +128,13 @@ class Node:
         try:
             async for message in socket:
                 reply = self._reply(client.connection, message)
-                if reply is not None:
-                    await socket.send(json.dumps(reply, separators=(",", ":")))
+                # What follows the reply is queued first, and written after it: the queue's writer
+                # cannot run before the reply's own frame is out.
                 for follow_up in client.connection.after_reply:
                     follow_up()
                 client.connection.after_reply.clear()
+                if reply is not None:
+                    await socket.send(json.dumps(reply, separators=(",", ":")))
         except ConnectionClosed:
             pass
         finally:

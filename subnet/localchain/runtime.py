@@ -7,9 +7,13 @@ finished block's changes, and the node commits or abandons them.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+
+from loguru import logger
 
 from subnet.localchain import metadata
 from subnet.localchain.defaults import MAX_CALL_DEPTH, Settings
@@ -96,6 +100,8 @@ class Runtime:
         self.parent_hash = bytes(32)
         self.queue: list[bytes] = []
         """Raw extrinsics that the running block decrypted and must apply next."""
+        self.faults = 0
+        """How many hooks and calls failed by a fault of this program; a test wants zero."""
         self._events: list[bytes] = []
         self._phase = b"\x02"
         self._encode_event = program.codec.encoder("RuntimeEvent")
@@ -124,11 +130,34 @@ class Runtime:
         try:
             entry.run(self, origin, **args)
         except DispatchError:
-            self.state.rollback(mark)
-            del self._events[events:]
+            self.rollback(mark, events)
             raise
+        except (OverflowError, struct.error) as error:
+            # A number that left its type's range: the real runtime's checked arithmetic says the same.
+            self.rollback(mark, events)
+            raise DispatchError(("Arithmetic", "Overflow"), f"{entry.name}: {error}") from error
         finally:
             self._depth -= 1
+
+    def rollback(self, mark: int, events: int) -> None:
+        """Put state and events back to what they were at `mark` and `events`."""
+        self.state.rollback(mark)
+        del self._events[events:]
+
+    def isolated(self, what: str, run: Callable[[], None]) -> bool:
+        """Run something that must not stop the chain; a fault of ours is undone and logged, and counted.
+
+        This is a task boundary: whatever a hook or a call trips over, the next block comes.
+        """
+        mark, events = self.state.mark(), len(self._events)
+        try:
+            run()
+        except Exception:
+            self.rollback(mark, events)
+            self.faults += 1
+            logger.exception("{} failed in block {} and was undone", what, self.block)
+            return False
+        return True
 
     def resolve(self, call: Any) -> tuple[Call, Mapping[str, Any]]:
         """The declaration and the arguments of a decoded call."""
@@ -143,7 +172,7 @@ class Runtime:
         self.block, self.parent_hash, self.now_ms = number, parent_hash, now_ms
         self._events, self.queue, self._phase = [], [], b"\x02"
         for hook in self.program.on_initialize:
-            hook(self)
+            self.isolated(f"hook {hook.__module__}.{hook.__name__}", partial(hook, self))
 
     def enter_extrinsic(self, index: int) -> None:
         self._phase = b"\x00" + index.to_bytes(4, "little")
@@ -152,7 +181,7 @@ class Runtime:
         """End a block: hooks run in the Finalization phase."""
         self._phase = b"\x01"
         for hook in self.program.on_finalize:
-            hook(self)
+            self.isolated(f"hook {hook.__module__}.{hook.__name__}", partial(hook, self))
 
     def events_blob(self) -> bytes:
         """`Vec<EventRecord>` of the block so far."""

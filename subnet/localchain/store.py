@@ -56,6 +56,7 @@ class Store:
             self._db = sqlite3.connect(
                 str(directory / "chain.sqlite") if directory is not None else ":memory:",
                 isolation_level=None,
+                timeout=1.0,
                 check_same_thread=False,
             )
             self._db.execute("PRAGMA journal_mode = WAL")

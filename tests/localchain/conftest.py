@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import bittensor as bt
 import bittensor_core as core
 import pytest
 
@@ -16,11 +19,14 @@ from subnet.localchain.defaults import SPEC_VERSION, TRANSACTION_VERSION, Settin
 from subnet.localchain.errors import PoolRejection
 from subnet.localchain.process import RunningChain, running_chain
 
+TEMPO = 10
+"""Tempo of the shared chain's subnets, in blocks."""
+
 
 @pytest.fixture(scope="session")
 def chain() -> Iterator[RunningChain]:
     """One chain process at 0.25 s blocks, shared by the session. Tests make their own subnets on it."""
-    with running_chain() as running:
+    with running_chain(options=["--tempo", str(TEMPO)]) as running:
         yield running
 
 
@@ -233,6 +239,17 @@ def bench() -> Iterator[Bench]:
 def quick(**changes: Any) -> Settings:
     """Settings with a changed subnet."""
     return Settings(subnet=replace(Subnet(), **changes))
+
+
+@asynccontextmanager
+async def sdk(endpoint: str) -> AsyncIterator[bt.Client]:
+    """An SDK client whose close is bounded: on Python 3.11 it may wait for ever."""
+    client = bt.Client(endpoint)
+    await client.connect()
+    try:
+        yield client
+    finally:
+        await asyncio.wait({asyncio.ensure_future(client.close())}, timeout=2)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from loguru import logger
 
@@ -54,7 +55,8 @@ def on_initialize(rt: Runtime) -> None:
         )
         if due and budget:
             budget -= 1
-            step(rt, netuid)
+            if not rt.isolated(f"epoch of netuid {netuid}", partial(step, rt, netuid)):
+                st.LastEpochBlock.put(rt.state, netuid, rt.block)
         elif due:
             st.PendingEpochAt.put(rt.state, netuid, rt.block + 1)
 
