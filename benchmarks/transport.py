@@ -128,7 +128,7 @@ def measure(contender: Contender, folder: Path, server: tuple[int, int], concurr
 
 
 async def fan_out(folder: Path, rounds: int) -> list[float]:
-    """Seconds to ask 256 miners, each with a hotkey and a port of its own, for one completion; axons in another process."""
+    """Seconds to ask 256 miners, each with a hotkey and a port of its own, for one completion."""
     from benchmarks.transport_fanout import ask_all
 
     return await ask_all(folder, MINERS, rounds)
