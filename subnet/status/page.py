@@ -67,7 +67,7 @@ def app(
             return JSONResponse({"error": str(error)}, 502, headers=_HEADERS)
         if bundle is None:
             return JSONResponse({"error": f"the validator has no bundle {digest}"}, 404, headers=_HEADERS)
-        named = {"Content-Disposition": f'attachment; filename="{digest}.bundle"'}
+        named = {"Content-Disposition": f'attachment; filename="{digest}.assay"'}
         return Response(bundle, media_type="application/octet-stream", headers=_HEADERS | named)
 
     @contextlib.asynccontextmanager

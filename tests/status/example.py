@@ -9,6 +9,8 @@ from subnet.status.snapshot import EpochStatus, LedgerStatus, MinerStatus, Statu
 KINDS = ("honest", "int4 weights", "honest", "wrong seed", "honest", "fp8 KV cache")
 CAUGHT_AFTER = {1: 140, 3: 90, 5: 420}
 BUNDLE = "ab" * 32
+NOBODY = "5C4hrfjw9DjXZTzV3MwzrrAr9P1MJhSrvWGWqi1eSuyUpnhM"
+"""The address of 32 zero bytes, which the ledger names where an entry is about no miner."""
 
 
 def hotkey(uid: int) -> str:
@@ -71,6 +73,8 @@ def snapshot(validator: int = 0, round_: int = 12) -> StatusSnapshot:
         epochs=tuple(epochs),
         ledger=(
             LedgerStatus(0, 131, "accusation", hotkey(5), "inconsistent with the model after 96 tokens", BUNDLE),
-            LedgerStatus(1, 140, "round", "", "", None),
+            LedgerStatus(1, 131, "decision", hotkey(5), "out_of_the_subnet", None),
+            LedgerStatus(2, 140, "round", NOBODY, "", None),
+            LedgerStatus(3, 145, "round", NOBODY, "", None),
         ),
     )

@@ -62,7 +62,7 @@ def test_a_bundle_is_served_as_a_file_to_keep():
     page = client(source(snapshot(), {BUNDLE: b"evidence"}))
     response = page.get(f"/evidence/0/{BUNDLE}")
     assert response.content == b"evidence"
-    assert response.headers["content-disposition"] == f'attachment; filename="{BUNDLE}.bundle"'
+    assert response.headers["content-disposition"] == f'attachment; filename="{BUNDLE}.assay"'
     assert response.headers["content-type"] == "application/octet-stream"
 
 

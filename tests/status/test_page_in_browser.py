@@ -110,6 +110,14 @@ def test_a_bundle_can_be_fetched_from_the_ledger(tab):
     assert tab.evaluate(f"fetch({link}.href).then((r) => r.text())") == "evidence"
 
 
+def test_rounds_do_not_hide_the_accusations(tab):
+    rows = tab.evaluate("[...document.querySelectorAll('#ledger tbody tr')].map((r) => r.innerText)")
+    assert len(rows) == 3
+    assert "wrong seed" in rows[1] and "inconsistent with the model" in rows[1]
+    assert "out of the subnet" in rows[0]
+    assert rows[2] == "and 2 round commitments, the last in block 145"
+
+
 def test_the_page_follows_the_validator(tab, validators):
     validators.seen[0] = replace(validators.seen[0], round=99)
     tab.wait_for("document.querySelector('#facts').innerText.includes('99')")

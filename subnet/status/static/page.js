@@ -7,6 +7,9 @@ const RETRY_MS = 3000;
 const STALE_S = 15;
 const SERIES = 8;
 const BANDS = 16;
+// The address of 32 zero bytes: an entry about no miner.
+const NOBODY = "5C4hrfjw9DjXZTzV3MwzrrAr9P1MJhSrvWGWqi1eSuyUpnhM";
+const LEDGER_ROWS = 50;
 const SVG = "http://www.w3.org/2000/svg";
 
 const drawn = new Map();
@@ -246,22 +249,35 @@ function incentiveTable(epochs, bands) {
 }
 
 function ledgerRows({ ledger, labels, source }) {
-  if (!ledger.length) return [emptyRow(6, "Nothing has been written down yet.")];
-  return [...ledger].reverse().map((entry) => element(
+  const rounds = ledger.filter((entry) => entry.kind === "round");
+  const rest = ledger.filter((entry) => entry.kind !== "round").reverse();
+  const rows = rest.slice(0, LEDGER_ROWS).map((entry) => element(
     "tr",
     {},
     element("td", { class: "number" }, count(entry.index)),
     element("td", { class: "number" }, count(entry.block)),
     element("td", {}, entry.kind),
-    element("td", { title: entry.miner }, entry.miner ? nameOf(entry.miner, labels) : "–"),
-    element("td", { class: "reason" }, entry.reason || "–"),
+    element("td", { title: entry.miner }, isSomebody(entry.miner) ? nameOf(entry.miner, labels) : "–"),
+    element("td", { class: "reason" }, entry.reason ? entry.reason.replaceAll("_", " ") : "–"),
     element("td", {}, bundleLink(entry, source)),
   ));
+  if (!rows.length) rows.push(emptyRow(6, "No accusation so far."));
+  if (rest.length > LEDGER_ROWS) rows.push(emptyRow(6, `and ${count(rest.length - LEDGER_ROWS)} older entries`));
+  // Every round commits to its answers; one line for all of them keeps the accusations in sight.
+  if (rounds.length) {
+    const last = rounds[rounds.length - 1];
+    rows.push(emptyRow(6, `and ${count(rounds.length)} round commitments, the last in block ${count(last.block)}`));
+  }
+  return rows;
+}
+
+function isSomebody(hotkey) {
+  return hotkey && hotkey !== NOBODY;
 }
 
 function bundleLink(entry, source) {
   if (!/^[0-9a-f]{64}$/.test(entry.bundle ?? "")) return "–";
-  return element("a", { href: `evidence/${source}/${entry.bundle}`, download: `${entry.bundle}.bundle` },
+  return element("a", { href: `evidence/${source}/${entry.bundle}`, download: `${entry.bundle}.assay` },
     `bundle ${entry.bundle.slice(0, 10)}…`);
 }
 
