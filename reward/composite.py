@@ -71,7 +71,9 @@ class Handmade:
 
     @property
     def identity(self) -> str:
-        return hashlib.sha256(json.dumps(["handmade/1", RAMPS, FLOOR], sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps(["handmade/1", RAMPS, FLOOR, self.reader.identity], sort_keys=True).encode()
+        ).hexdigest()
 
     def score(self, prompts: Sequence[Conversation], completions: Sequence[str]) -> list[RewardScore]:
         """Scores of n pairs; see `RewardModel.score`."""

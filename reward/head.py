@@ -206,7 +206,7 @@ class LearnedReward:
 
     @property
     def identity(self) -> str:
-        return self.head.digest
+        return hashlib.sha256(f"head/1 {self.head.digest} {self.reader.identity}".encode()).hexdigest()
 
     def score(self, prompts: Sequence[Conversation], completions: Sequence[str]) -> list[RewardScore]:
         """Scores of n pairs; see `RewardModel.score`."""

@@ -12,6 +12,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+from loguru import logger
+
 from reward.composite import Handmade, Mix
 from reward.embedding import load_embedder
 from reward.head import LearnedReward, load_head
@@ -21,6 +24,7 @@ from reward.reference import ChatEncoder, ReferenceModel
 from reward.signals import SignalReader
 from subnet.engine.causal import CausalModel
 from subnet.errors import RewardError
+from subnet.models import DEFAULT_MODEL, builtin_manifest, load_model, load_tokenizer
 
 NAMES = "default, handmade, hf:<manifest.json>[@middle,width] or mix:<reward>=<weight>,..."
 
@@ -34,15 +38,16 @@ def load_reward(
 ) -> RewardModel:
     """The reward model that a line of configuration names.
 
-    `reference` and `tokenizer` are those of the embedded model, shared with the replay. `options` and
-    `cache` are for Hugging Face models. Raises RewardError for a line that names none, ModelError for
-    files that are not the manifest's.
+    `reference` and `tokenizer` are those of the model that is replayed. Where it is not the embedded model in
+    float32, which the signals are defined with, that one is loaded beside it. `options` and `cache` are for
+    Hugging Face models. Raises RewardError for a line that names none, ModelError for files that are not the
+    manifest's.
     """
     readers: list[SignalReader] = []
 
     def reader() -> SignalReader:
         if not readers:
-            readers.append(SignalReader(load_embedder(), ReferenceModel(reference, tokenizer)))
+            readers.append(SignalReader(load_embedder(), _reference(reference, tokenizer, cache)))
         return readers[0]
 
     def one(text: str) -> RewardModel:
@@ -59,6 +64,13 @@ def load_reward(
     if not spec.startswith("mix:"):
         return one(spec)
     return Mix(tuple((one(name), weight) for name, weight in parse_mix(spec)))
+
+
+def _reference(model: CausalModel, tokenizer: ChatEncoder, cache: Path | None) -> ReferenceModel:
+    if model.model_id == builtin_manifest().digest and model.dtype == torch.float32:
+        return ReferenceModel(model, tokenizer)
+    logger.info("loading {} in float32 for the reward, beside the model that is replayed", DEFAULT_MODEL)
+    return ReferenceModel(load_model(DEFAULT_MODEL, "float32", cache=cache), load_tokenizer(DEFAULT_MODEL, cache=cache))
 
 
 def parse_mix(spec: str) -> list[tuple[str, float]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,11 +13,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from reward.embedding import DIMENSIONS, Embedder
+from reward.embedding import DIMENSIONS, PINNED, Embedder
 from reward.model import Conversation, check_pairs
 from reward.reference import ReferenceModel, ReferenceSignals
 from reward.text import TextSignals, text_signals, words
 
+VERSION = 1
+"""Changes whenever a signal is computed otherwise; a head must then be trained again."""
 PIECES = 4
 """Consecutive pieces of a completion that are embedded on their own."""
 PIECE_WORDS = 12
@@ -67,6 +71,12 @@ class SignalReader:
 
     embedder: Embedder
     reference: ReferenceModel
+
+    @property
+    def identity(self) -> str:
+        """Hex digest of what decides the signals: both models and the version of the formulas."""
+        named = [VERSION, PINNED, self.reference.model.model_id.hex()]
+        return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
     def read(self, prompts: Sequence[Conversation], completions: Sequence[str]) -> list[Signals | None]:
         """Signals of n pairs, in order; None for a completion without words or tokens (it scores 0)."""
