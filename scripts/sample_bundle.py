@@ -1,4 +1,4 @@
-"""Write the sample bundle of the documentation: the real model, a miner that cheats with int4 weights, a made-up chain.
+"""Write the sample bundle of the documentation: the real model, a miner that cheats with its KV cache, a made-up chain.
 
     python scripts/sample_bundle.py [--output docs/sample-bundle.json]
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 from loguru import logger  # noqa: E402
 
+from subnet import __version__  # noqa: E402
 from subnet.models import builtin_manifest, load_model, load_tokenizer  # noqa: E402
 from subnet.verify.profile import ToleranceProfile, load_profile  # noqa: E402
 from tests.evidence.world import World, block_hash, key  # noqa: E402
@@ -37,9 +39,9 @@ QUESTIONS = (
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "sample-bundle.json")
-    parser.add_argument("--adversary", choices=sorted(CHEATS), default="int4")
-    parser.add_argument("--answers", type=int, default=12)
-    parser.add_argument("--tokens", type=int, default=24)
+    parser.add_argument("--adversary", choices=sorted(CHEATS), default="fp8_kv")
+    parser.add_argument("--answers", type=int, default=24)
+    parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     manifest = builtin_manifest()
@@ -58,6 +60,7 @@ def main() -> int:
         model=model,
         prompts=tuple(tokenizer.chat([{"role": "user", "content": question}]) for question in QUESTIONS),
         text=tokenizer.decode,
+        software=(f"assay {__version__}", f"torch {version('torch')}", f"numpy {version('numpy')}"),
     )
     kept = world.answers(CHEATS[options.adversary], options.answers, options.tokens)
     signed = world.bundle(kept)

@@ -162,6 +162,7 @@ class World:
     model: Any = field(default_factory=tiny_model)
     prompts: tuple[tuple[int, ...], ...] = ()
     text: Callable[[tuple[int, ...]], str] = str
+    software: tuple[str, ...] = ("assay test",)
 
     @property
     def tree(self) -> SecretTree:
@@ -285,7 +286,7 @@ class World:
         """The bundle over these answers, as an honest validator makes it."""
         numbers = {answer.plan.block for answer in kept} | {a.request.request.beacon_block for a in kept}
         blocks = {number: found for number in numbers if (found := block_hash(number))}
-        return make_bundle(kept, self.handshake, self.manifest, self.profile, blocks, ("assay test",), self.validator)
+        return make_bundle(kept, self.handshake, self.manifest, self.profile, blocks, self.software, self.validator)
 
 
 def _records(model: LlamaModel, claim: Claim) -> TokenRecords | None:
