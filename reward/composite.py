@@ -1,7 +1,8 @@
 """Rewards made by hand and by mixing.
 
 `Handmade` multiplies six readable components. It needs no training, serves as the baseline that the
-learned head has to beat, and explains itself. `Mix` is the weighted mean of other rewards.
+learned head has to beat, and explains itself. `TextOnly` does without models. `Mix` is the weighted mean of
+other rewards.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from dataclasses import dataclass
 
 from reward.model import Component, Conversation, RewardModel, RewardScore, check_pairs
 from reward.signals import SignalReader, Signals
+from reward.text import text_signals
 from subnet.errors import RewardError
 
 EMPTY = RewardScore(0.0, (Component("answer", 0.0, "there is no text to score"),))
 
 RAMPS = {
     "relevance": (0.05, 0.60),
-    "completeness": (-10.0, -1.0),
+    "completeness": (-14.0, -1.0),
     "fluency": (-2.6, -0.2),
     "distinctness": (0.45, 0.95),
     "novelty": (0.2, 0.9),
@@ -56,7 +58,11 @@ def components(signals: Signals) -> tuple[Component, ...]:
         "length": signals.text.length,
     }
     values = {name: ramp(value, *RAMPS[name]) for name, value in raw.items()}
-    return tuple(Component(name, value, REASONS[name] if value < 0.5 else "") for name, value in values.items())
+    return tuple(_component(name, value) for name, value in values.items())
+
+
+def _component(name: str, value: float) -> Component:
+    return Component(name, value, REASONS[name] if value < 0.5 else "")
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,43 @@ def handmade(signals: Signals) -> RewardScore:
     """The hand-made score of one pair's signals."""
     parts = components(signals)
     return RewardScore(math.prod(max(FLOOR, part.value) for part in parts) ** (1 / 3), parts)
+
+
+@dataclass(frozen=True)
+class TextOnly:
+    """What can be said without a model: repetition, novelty, a closed ending, length. Microseconds, and easily gamed.
+
+    For rehearsals on machines that have no time for more, never for paying.
+    """
+
+    @property
+    def name(self) -> str:
+        return "text"
+
+    @property
+    def identity(self) -> str:
+        return hashlib.sha256(json.dumps(["text/1", RAMPS, FLOOR], sort_keys=True).encode()).hexdigest()
+
+    def score(self, prompts: Sequence[Conversation], completions: Sequence[str]) -> list[RewardScore]:
+        """Scores of n pairs; see `RewardModel.score`."""
+        check_pairs(prompts, completions)
+        return [_text_score(prompt, text) for prompt, text in zip(prompts, completions, strict=True)]
+
+
+def _text_score(prompt: Conversation, completion: str) -> RewardScore:
+    signals = text_signals(prompt.question, completion)
+    if signals.length == 0.0:
+        return EMPTY
+    parts = tuple(
+        _component(name, ramp(raw, *RAMPS[name]))
+        for name, raw in (
+            ("distinctness", min(signals.distinct_2, 1.0 - signals.longest_repeat)),
+            ("novelty", signals.novelty),
+            ("length", signals.length),
+        )
+    )
+    closed = Component("ending", 0.5 + 0.5 * signals.ends_closed, "" if signals.ends_closed else "no closing mark")
+    return RewardScore(math.prod(max(FLOOR, part.value) for part in (*parts, closed)) ** (1 / 3), (*parts, closed))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from loguru import logger
 
-from reward.composite import Handmade, Mix
+from reward.composite import Handmade, Mix, TextOnly
 from reward.embedding import load_embedder
 from reward.head import LearnedReward, load_head
 from reward.huggingface import HuggingFaceOptions, load_huggingface
@@ -26,7 +26,7 @@ from subnet.engine.causal import CausalModel
 from subnet.errors import RewardError
 from subnet.models import DEFAULT_MODEL, builtin_manifest, load_model, load_tokenizer
 
-NAMES = "default, handmade, hf:<manifest.json>[@middle,width] or mix:<reward>=<weight>,..."
+NAMES = "default, handmade, text, hf:<manifest.json>[@middle,width] or mix:<reward>=<weight>,..."
 
 
 def load_reward(
@@ -55,6 +55,8 @@ def load_reward(
             return LearnedReward(reader(), load_head())
         if text == "handmade":
             return Handmade(reader())
+        if text == "text":
+            return TextOnly()
         if text.startswith("hf:"):
             path, chosen = _huggingface(text[3:], options or HuggingFaceOptions())
             return load_huggingface(path, chosen, cache)

@@ -9,13 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reward.composite import Handmade, Mix, ramp
+from reward.composite import Handmade, Mix, TextOnly, ramp
 from reward.loading import load_reward, parse_mix
 from reward.model import Component, Conversation, RewardModel, RewardScore
 from subnet.errors import RewardError
 
 SKY = Conversation.of("Why is the sky blue?")
-GOOD = "The sky is blue because air molecules scatter blue light more strongly than red light."
+GOOD = (
+    "Sunlight contains all colours. Air molecules scatter the short blue waves far more strongly than the long red "
+    "ones, so blue light reaches our eyes from every part of the sky."
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Constant:
 def test_handmade_beats_spoilt_answers_and_says_why(reader):
     bad = {
         "relevance": "Mix the flour with water and salt, let the dough rest, and bake it in a hot oven.",
-        "completeness": GOOD[:48],
+        "completeness": GOOD[:88],
         "distinctness": "The sky is blue because of air. " * 7,
         "novelty": "Why is the sky blue?",
     }
@@ -52,6 +55,18 @@ def test_empty_completions_score_zero(reader):
     reward = Handmade(reader)
     assert [score.value for score in reward.score([SKY] * 3, ["", "  \n", "...!"])] == [0.0, 0.0, 0.0]
     assert reward.score([], []) == []
+
+
+@given(st.text(max_size=80), st.text(max_size=300))
+def test_text_only_stays_in_bounds_on_any_text(prompt, completion):
+    score = TextOnly().score([Conversation.of(prompt)], [completion])[0]
+    assert 0.0 <= score.value <= 1.0
+
+
+def test_text_only_tells_loops_copies_and_open_endings():
+    bad = ["The sky is blue because of air. " * 7, "Why is the sky blue?", GOOD[:88], "Yes."]
+    good, *others = TextOnly().score([SKY] * 5, [GOOD, *bad])
+    assert all(score.value < good.value for score in others)
 
 
 def test_unequal_lists_are_refused(reader):
