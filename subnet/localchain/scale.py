@@ -153,7 +153,7 @@ class Codec:
 
     def _flat(self, expr: Expr) -> str | None:
         """The struct format of a type made of fixed-width integers only, for bulk paths."""
-        if expr.head in _FORMATS:
+        if expr.head in _FORMATS and expr.head != "bool":
             return _FORMATS[expr.head]
         declared = self._types.get(expr.head)
         if isinstance(declared, NewType):

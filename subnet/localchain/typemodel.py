@@ -97,10 +97,10 @@ def _parse(text: str) -> tuple[Expr, str]:
         return Expr("tuple", args), rest
     if text.startswith("["):
         inner, rest = _parse(text[1:])
-        count, closing, rest = rest.lstrip().removeprefix(";").partition("]")
-        if not closing:
-            raise ValueError(f"array type without a closing bracket: {text!r}")
-        return Expr("array", (inner,), int(count)), rest
+        count, closing, rest = rest.lstrip().partition("]")
+        if not closing or not count.startswith(";"):
+            raise ValueError(f"an array type is written [T; N], not {text!r}")
+        return Expr("array", (inner,), int(count[1:])), rest
     end = 0
     while end < len(text) and (text[end].isalnum() or text[end] == "_"):
         end += 1

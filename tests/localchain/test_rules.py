@@ -193,7 +193,7 @@ def test_a_price_limit_refuses_or_takes_a_part(bench: Bench) -> None:
 
 
 def staked_subnet(bench: Bench, stake: int = 20 * RAO) -> int:
-    """A started subnet of Alice's with a permitted validator (//Bob//hot, uid 1) and a miner (//Charlie//hot, uid 2)."""
+    """A started subnet of Alice's: a permitted validator (//Bob//hot, uid 1), a miner (//Charlie//hot, uid 2)."""
     netuid = bench.subnet()
     bench.register(netuid, "//Bob", "//Bob//hot")
     bench.register(netuid, "//Charlie", "//Charlie//hot")
