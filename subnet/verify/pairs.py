@@ -166,16 +166,15 @@ def _distances(
         order = _top(found)
         scores = np.take_along_axis(found, order, 1)
         return order, scores[:, :1] - scores
-    reachable = np.where(values >= cut[:, None] - 2.0, found, -np.inf)
-    order = _top(reachable)
-    scores, logits = np.take_along_axis(reachable, order, 1), np.take_along_axis(values, order, 1)
+    best = _top(np.where(values >= cut[:, None], found, -np.inf))
+    scores, logits = np.take_along_axis(found, best, 1), np.take_along_axis(values, best, 1)
     above = np.where(logits >= cut[:, None], logits - cut[:, None], -np.inf)
-    with np.errstate(invalid="ignore"):
-        lead = np.minimum(scores[:, None, :] - scores[:, :, None], above[:, None, :]).max(axis=2)
-    margin = np.maximum(lead, 0.0) + np.maximum(cut[:, None] - logits, 0.0)
-    margin = np.where(np.isneginf(scores), np.inf, margin)
-    again = np.argsort(margin, axis=1, kind="stable")
-    return np.take_along_axis(order, again, 1), np.take_along_axis(margin, again, 1)
+    lead = np.full(found.shape, -np.inf, np.float32)
+    for place in range(best.shape[1]):
+        np.maximum(lead, np.minimum(scores[:, place, None] - found, above[:, place, None]), out=lead)
+    margin = np.maximum(lead, 0.0) + np.maximum(cut[:, None] - values, 0.0)
+    order = _top(-margin)
+    return order, np.take_along_axis(margin, order, 1)
 
 
 def _top(found: NDArray[np.float32]) -> NDArray[np.intp]:

@@ -187,14 +187,10 @@ def _record(
 ) -> tuple[int, int, int, tuple[int, ...], tuple[int, ...]]:
     widest = window(sampling)
     cut = sampling.cut(float(logits.max()))
-    if sampling.temperature_milli:
-        ids, drawn = contenders(logits, seed, position, sampling, widest)
-    else:
-        ids = np.flatnonzero(logits >= logits.max() - np.float32(widest))
-        drawn = np.zeros(len(ids), np.int32)
+    ids, drawn = _candidates(logits, seed, position, sampling, cut, widest)
     values = logits[ids].astype(np.float64)
     found = scores(logits[ids], drawn, sampling)
-    near = np.flatnonzero(found >= found[values >= cut].max() - widest)
+    near = np.arange(len(ids)) if cut > -math.inf else np.flatnonzero(found >= found.max() - widest)
     distance = margins(values, found, near, cut)
     order = near[np.argsort(distance, kind="stable")]
     distance = np.sort(distance, kind="stable")
@@ -214,6 +210,31 @@ def _record(
     predicted = _suspects(logits, ids, values, drawn, order, sampling, listed)
     fixed = [_fixed(value) for value in distances] + [NONE] * (COMPETITORS - len(distances)) + [_fixed(far)]
     return outcome, _fixed(margin), min(65535, round(nats * 1000)), predicted, tuple(fixed)
+
+
+def _candidates(
+    logits: NDArray[np.float32], seed: bytes, position: int, sampling: Sampling, cut: float, widest: float
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Token ids (rising), with their noise, among which are all those whose distance is below `widest`.
+
+    At the edge of min-p's set a token with a low score can be close, so there every token near the set is looked at, or
+    the CROWD best of them where the set is very large.
+    """
+    if sampling.temperature_milli == 0:
+        ids = np.flatnonzero(logits >= logits.max() - np.float32(widest))
+        return ids, np.zeros(len(ids), np.int32)
+    if math.isinf(cut):
+        return contenders(logits, seed, position, sampling, widest)
+    ids = np.flatnonzero(logits >= cut - widest)
+    drawn = noise_at(seed, position, ids)
+    if len(ids) > CROWD:
+        found = scores(logits[ids], drawn, sampling)
+        best = np.sort(np.argsort(-found, kind="stable")[:CROWD])
+        ids, drawn = ids[best], drawn[best]
+    return ids, drawn
+
+
+CROWD = 512
 
 
 def _far_margin(
