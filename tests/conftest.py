@@ -3,6 +3,8 @@
 import os
 import tempfile
 
+from hypothesis import settings
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -20,3 +22,7 @@ for _variable in (
     "BTCLI_TOKEN_SYMBOLS_CACHE",
 ):
     os.environ.setdefault(_variable, os.path.join(_scratch, _variable.lower()))
+
+# A property doesn't fail because the machine is busy.
+settings.register_profile("assay", deadline=None)
+settings.load_profile("assay")
