@@ -35,6 +35,9 @@ setup(
         "huggingface-hub>=2,<3",
         "gguf>=0.18,<1",
         "accelerate>=1.13,<2",
+        "tokenizers>=0.22,<1",
+        "jinja2>=3.1,<4",
+        "platformdirs>=4,<5",
         "numpy>=2.2,<3",
         # the embedded local chain
         "cryptography>=48",

@@ -2,7 +2,7 @@
 
 Tokens of many sequences lie one after another without padding; which of them see which is the business of `Attend`.
 The operations and their order are those of the reference implementation in `transformers`, so that a sequence alone
-gives the same bits in fp32.
+gives the same bits in fp32; where memory is reused in place, the arithmetic is the same.
 """
 
 from __future__ import annotations
@@ -162,10 +162,11 @@ class LlamaModel:
         if self.hooks.cache_write:
             k, v = self.hooks.cache_write(index, k, v)
         mixed = attend(index, q, k, v).reshape(n, shape.heads * shape.head_dim)
-        hidden = hidden + self._linear(mixed, names.o, w[names.o])
+        hidden = self._linear(mixed, names.o, w[names.o]).add_(hidden)
         x = rms_norm(hidden, w[names.mlp_norm], shape.rms_norm_eps)
-        gated = F.silu(self._linear(x, names.gate, w[names.gate])) * self._linear(x, names.up, w[names.up])
-        return hidden + self._linear(gated, names.down, w[names.down])
+        gated = F.silu(self._linear(x, names.gate, w[names.gate]), inplace=True)
+        gated.mul_(self._linear(x, names.up, w[names.up]))
+        return self._linear(gated, names.down, w[names.down]).add_(hidden)
 
     def _linear(self, x: Tensor, name: str, weight: Tensor) -> Tensor:
         if self.hooks.linear_input:
@@ -177,7 +178,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Root-mean-square normalisation over the last dimension, computed in float32."""
     wide = x.float()
     scaled = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
-    return weight * scaled.to(x.dtype)
+    return scaled.to(x.dtype).mul_(weight)
 
 
 def rotary_table(shape: LlamaShape, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -192,8 +193,10 @@ def rotary_table(shape: LlamaShape, dtype: torch.dtype, device: torch.device) ->
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary position embedding. x: [n, heads, head_dim]; cos, sin: [n, 1, head_dim]."""
     half = x.shape[-1] // 2
-    turned = torch.cat((-x[..., half:], x[..., :half]), dim=-1)
-    return (x * cos) + (turned * sin)
+    turned = x * cos
+    turned[..., :half] -= x[..., half:] * sin[..., :half]
+    turned[..., half:] += x[..., :half] * sin[..., half:]
+    return turned
 
 
 def _check_weights(shape: LlamaShape, names: tuple[LayerNames, ...], weights: Mapping[str, Tensor]) -> None:
