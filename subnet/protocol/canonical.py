@@ -43,7 +43,7 @@ def uint(value: int, width: int) -> bytes:
 def token_leaves(tokens: Sequence[int]) -> list[bytes]:
     """Leaf hashes of a token list.
 
-    Leaf i covers tokens 8i to 8i+7: SHA-256(0x00 || i as u32 || eight token ids as u32), the last leaf padded with
+    Leaf i covers tokens 64i to 64i+63: SHA-256(0x00 || i as u32 || 64 token ids as u32), the last leaf padded with
     zeros. The list's length is committed beside the root, so padding cannot be mistaken for tokens.
     """
     count = len(tokens)
@@ -51,6 +51,8 @@ def token_leaves(tokens: Sequence[int]) -> list[bytes]:
     raw = struct.pack(f">{padded}I", *tokens, *(0,) * (padded - count))
     width = 4 * TOKENS_PER_LEAF
     digest = hashlib.sha256
+    if padded == TOKENS_PER_LEAF:
+        return [digest(b"\x00\x00\x00\x00\x00" + raw).digest()]
     return [
         digest(b"\x00" + index.to_bytes(4, "big") + raw[index * width : (index + 1) * width]).digest()
         for index in range(padded // TOKENS_PER_LEAF)

@@ -13,9 +13,9 @@ PROTOCOL_VERSION: Final = 1
 SUPPORTED_VERSIONS: Final = (1,)
 """*reject*. What this build speaks. Dropping a version cuts off every peer that speaks nothing newer."""
 
-TOKENS_PER_LEAF: Final = 8
+TOKENS_PER_LEAF: Final = 64
 """*digest*. Token ids in one Merkle leaf. Another value changes every token root, and with it every request digest,
-seed and signature."""
+seed and signature. A small one costs: one id a leaf takes longer than all signatures of a long request together."""
 
 MAX_INTEGER: Final = 2**53 - 1
 """*reject*. Largest integer on the wire. JSON numbers above it are rounded silently by JavaScript and others, so a

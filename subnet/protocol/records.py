@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
 
 from subnet.errors import ProtocolError
@@ -30,41 +30,63 @@ class Record(Protocol):
 R = TypeVar("R", bound=Record)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Layout:
+    """A record class taken apart once: what each operation needs of its fields, in declared order."""
+
+    kinds: tuple[tuple[str, Kind], ...]
+    names: frozenset[str]
+    checks: tuple[tuple[str, Callable[[Any, str], None], str], ...]
+    encoders: tuple[tuple[str, Callable[[Any], JsonValue]], ...]
+    decoders: tuple[tuple[str, Callable[[JsonValue, str], Any], str], ...]
+    canonical: tuple[tuple[str, Callable[[Any], bytes]], ...]
+
+
 @functools.lru_cache(maxsize=256)
+def _layout(cls: type) -> _Layout:
+    found = tuple((f.name, f.metadata["kind"]) for f in dataclasses.fields(cls) if "kind" in f.metadata)
+    return _Layout(
+        kinds=found,
+        names=frozenset(name for name, _ in found),
+        checks=tuple((name, kind.check, f"{cls.__name__}.{name}") for name, kind in found),
+        encoders=tuple((name, kind.to_json) for name, kind in found),
+        decoders=tuple((name, kind.from_json, f"{cls.__name__}.{name}") for name, kind in found),
+        canonical=tuple((name, kind.canonical) for name, kind in found),
+    )
+
+
 def kinds(cls: type) -> tuple[tuple[str, Kind], ...]:
     """Names and kinds of a record's wire fields, in declared order."""
-    return tuple((f.name, f.metadata["kind"]) for f in dataclasses.fields(cls) if "kind" in f.metadata)
+    return _layout(cls).kinds
 
 
 def check_record(record: Record) -> None:
     """Check every field; call it from `__post_init__`, so that no record out of range exists in memory."""
-    name = type(record).__name__
-    for field_name, kind in kinds(type(record)):
-        kind.check(getattr(record, field_name), f"{name}.{field_name}")
+    for name, check, where in _layout(type(record)).checks:
+        check(getattr(record, name), where)
 
 
 def canonical_bytes(record: Record) -> bytes:
     """The record's canonical bytes, without a domain: fields in declared order."""
-    return b"".join(kind.canonical(getattr(record, name)) for name, kind in kinds(type(record)))
+    return b"".join([convert(getattr(record, name)) for name, convert in _layout(type(record)).canonical])
 
 
 def to_json(record: Record) -> dict[str, JsonValue]:
     """The record as plain JSON values, fields in declared order."""
-    return {name: kind.to_json(getattr(record, name)) for name, kind in kinds(type(record))}
+    return {name: convert(getattr(record, name)) for name, convert in _layout(type(record)).encoders}
 
 
 def from_json(cls: type[R], value: JsonValue) -> R:
     """The record from plain JSON values. Raises MalformedMessage for a missing, unknown or wrong field."""
-    name = cls.__name__
     if type(value) is not dict:
-        raise MalformedMessage(f"{name}: expected an object, got {type(value).__name__}")
-    declared = kinds(cls)
-    if len(value) != len(declared) or any(field_name not in value for field_name, _ in declared):
-        expected = {field_name for field_name, _ in declared}
-        missing, unknown = sorted(expected - value.keys()), sorted(value.keys() - expected)[:4]
-        raise MalformedMessage(f"{name}: missing fields {missing}, unknown fields {[f'{u:.40}' for u in unknown]}")
+        raise MalformedMessage(f"{cls.__name__}: expected an object, got {type(value).__name__}")
+    layout = _layout(cls)
+    if value.keys() != layout.names:
+        missing, unknown = sorted(layout.names - value.keys()), sorted(value.keys() - layout.names)[:4]
+        shown = [f"{name:.40}" for name in unknown]
+        raise MalformedMessage(f"{cls.__name__}: missing fields {missing}, unknown fields {shown}")
     try:
-        return cls(**{field: kind.from_json(value[field], f"{name}.{field}") for field, kind in declared})
+        return cls(**{name: convert(value[name], where) for name, convert, where in layout.decoders})
     except MalformedMessage:
         raise
     except ProtocolError as error:

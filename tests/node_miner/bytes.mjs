@@ -53,9 +53,9 @@ export function path(leaves, index) {
 
 export function tokenCommitment(tokens) {
   const leaves = [];
-  for (let start = 0; start < tokens.length; start += 8) {
-    const shown = Array.from({ length: 8 }, (_, i) => u32(tokens[start + i] ?? 0));
-    leaves.push(leaf(Buffer.concat([u32(start / 8), ...shown])));
+  for (let start = 0; start < tokens.length; start += 64) {
+    const shown = Array.from({ length: 64 }, (_, i) => u32(tokens[start + i] ?? 0));
+    leaves.push(leaf(Buffer.concat([u32(start / 64), ...shown])));
   }
   return Buffer.concat([u32(tokens.length), root(leaves)]);
 }

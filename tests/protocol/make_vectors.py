@@ -97,7 +97,7 @@ def merkle_vectors() -> list[dict[str, Any]]:
 
 
 def token_vectors() -> list[dict[str, Any]]:
-    lists = [(), (0,), (7,), tuple(range(8)), tuple(range(9)), (0,) * 9, (4294967295,), tuple(range(100, 145))]
+    lists = [(), (0,), (7,), (4294967295,), tuple(range(64)), tuple(range(65)), (0,) * 65, tuple(range(1000, 1200))]
     return [{"tokens": list(tokens), "commitment": canonical.token_commitment(tokens).hex()} for tokens in lists]
 
 

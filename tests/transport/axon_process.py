@@ -64,9 +64,15 @@ async def serve(listener: socket.socket, options: argparse.Namespace, stop: asyn
         async with AxonServer(axon, listener, connections, grace_seconds=1):
             await stop.wait()
         facts = {"outcomes": axon.outcomes, "calls": miner.calls, "cancelled": miner.cancelled}
-        facts["memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        facts["memory_mib"] = peak_memory_mib()
         sys.stdout.write(json.dumps(facts) + "\n")
         sys.stdout.flush()
+
+
+def peak_memory_mib() -> int:
+    """Peak resident memory since this program began; getrusage would count what the parent had before it."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
 
 def arguments() -> argparse.Namespace:
