@@ -4,7 +4,8 @@ One `run` is one world: its miners are honest or cheat in some way, its validato
 weights by score. Amounts are alpha. All miners earn in the same world, so what a cheat gains is its profit less that of
 an honest miner beside it.
 
-Simplifications, each in the cheat's favour or neutral: a cheat's answers score no worse than honest ones; an accused
+Simplifications, each in the cheat's favour or neutral: when a world begins everybody in it has been there for long and
+has full scores; a cheat's answers score no worse than honest ones; an accused
 miner that waits switches its machine off; a new hotkey takes over the uid of the old one at once; selection is
 independent per answer; every validator's test starts from its own draw of the measured delays.
 """
@@ -22,6 +23,7 @@ from subnet.errors import ConfigError
 from subnet.localchain.yuma import EpochParams, EpochState, run_epoch, split_block_emission
 from subnet.localchain.yuma.emission import RAO
 from subnet.simulation.cheats import Cheat, Strategy, slower
+from subnet.verify.selection import NEWCOMER_TOKENS
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -37,8 +39,8 @@ class World:
         epochs, tempo: length of the run, and blocks in an epoch.
         requests: answers that a validator asks of a miner in an epoch, synthetic and organic.
         tokens: tokens in an answer.
-        check_rate: probability that an answer is replayed.
-        newcomer_factor, newcomer_epochs: a new hotkey is checked that much more, for that long.
+        check_rate: probability that an answer of an old, clean miner with an average income is replayed. Others are
+            checked more, by the protocol's own rule: see `subnet.verify.selection.checking_rate`.
         slash_epochs, probation_epochs: epochs out after an accusation, then epochs in which everything is checked.
         sharing: validators re-verify each other's evidence and act on it an epoch later.
         registration: alpha that a new hotkey costs. bond: alpha that it posts and loses when it is accused.
@@ -59,10 +61,8 @@ class World:
     requests: int = 12
     tokens: int = 128
     check_rate: float = 0.05
-    newcomer_factor: float = 4.0
-    newcomer_epochs: int = 10
     slash_epochs: int = 20
-    probation_epochs: int = 10
+    probation_epochs: int = 20
     sharing: bool = True
     registration: float = 1.0
     bond: float = 0.0
@@ -195,6 +195,7 @@ class _State:
         self.saving = np.array([miner.cheat.saving if miner.cheat else 0.0 for miner in population])
         self.score = np.ones(shape)
         self.checked = np.zeros(shape)
+        self.verified = np.full(shape, math.inf)
         self.delay = np.full(shape, math.inf)
         self.out_until = np.full(shape, NEVER)
         self.registered = np.zeros(world.miners, dtype=np.int64)
@@ -249,13 +250,15 @@ class _State:
     def _check(self, epoch: int, working: Flags, cheating: Flags, out: Flags) -> NDArray[np.int64]:
         """Replays answers at each miner's rate; returns how many, [v, m]."""
         world = self.world
-        rate = np.full(out.shape, world.check_rate)
-        new = epoch - self.registered < world.newcomer_epochs
-        # Everybody is new when the world begins; only those that came later are newcomers.
-        rate[:, new & (self.registered > 0)] = min(1.0, world.check_rate * world.newcomer_factor)
+        # The protocol's rule: newcomers start at everything and halve towards the base; income raises the base.
+        newcomer = 0.5 ** (self.verified / NEWCOMER_TOKENS)
+        weights = self.score**world.score_power * ~out
+        income = weights / np.maximum(weights.mean(axis=1, keepdims=True), 1e-12)
+        rate = np.minimum(np.maximum(newcomer, world.check_rate * np.maximum(income, 1.0)), 1.0)
         rate[(epoch >= self.out_until) & (epoch < self.out_until + world.probation_epochs)] = 1.0
         rate[self.friendly] = 0.0
         answers = self.rng.binomial(world.requests, rate) * (working & ~out)
+        self.verified += answers * world.tokens
         self.checked += answers * world.tokens * cheating
         self.honest_checks += float(answers[:, ~self.cheats].sum())
         return answers
@@ -287,6 +290,7 @@ class _State:
             self.registered[index] = epoch + 1
             self.out_until[:, index] = NEVER
             self.score[:, index] = 0.0
+            self.verified[:, index] = 0.0
             self.fees[index] += world.registration
             self._start_tests(int(index), np.ones(world.validators, dtype=bool))
 

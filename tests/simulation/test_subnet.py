@@ -78,6 +78,14 @@ def test_a_new_hotkey_costs_its_registration_and_starts_without_a_score():
     assert cheat.revenue < 0.1 * outcome.honest.revenue
 
 
+def test_whoever_returns_is_checked_at_every_answer():
+    """Attack: wait the slash out, then hide one bad answer in ten from a validator that checks little."""
+    world = replace(SMALL, check_rate=0.01, epochs=120, slash_epochs=5, probation_epochs=100)
+    watched = played(world, Miner(INT4, TENTH)).groups[1]
+    unwatched = played(replace(world, probation_epochs=0), Miner(INT4, TENTH)).groups[1]
+    assert watched.revenue < 0.6 * unwatched.revenue
+
+
 def test_honest_history_buys_no_time():
     world = replace(SMALL, epochs=60, check_rate=0.3)
     sleeper = Miner(INT4, Strategy("sleeper", honest_epochs=20))
