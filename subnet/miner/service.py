@@ -11,6 +11,7 @@ from loguru import logger
 
 from subnet.chain import ChainAway, ChainRejected, Hotkey
 from subnet.errors import EngineError, StateError
+from subnet.evidence.selection import check_block
 from subnet.miner.answers import AnswerStore
 from subnet.miner.beacons import Beacons
 from subnet.miner.engine import CompletionJob, CompletionResult, MinerEngine, Overloaded
@@ -174,6 +175,9 @@ class MinerService:
             raise Refused("too_many_tokens", f"the model reads {terms.offer.context_tokens} tokens")
         if asked.counter >= epoch.tree.size:
             raise Refused("epoch_exhausted", f"epoch {epoch.number} has {epoch.tree.size} secrets: shake hands again")
+        decided = check_block(asked.extensions)
+        if decided is not None and decided <= self._beacons.head:
+            raise Refused("stale_beacon", f"block {decided}, which decides about checking this answer, exists already")
         try:
             await self._beacons.check(asked.beacon_block, asked.beacon_hash)
         except (ChainAway, ChainRejected) as error:

@@ -32,6 +32,7 @@ from subnet.validator.accuse import Accuser, Maker
 from subnet.validator.asking import Asker
 from subnet.validator.judge import Bench, standing_of
 from subnet.validator.metrics import METRICS, record_round
+from subnet.validator.peers import LedgerPublisher, PeerClient, Peers
 from subnet.validator.profiles import profile_of
 from subnet.validator.public import find_bundle, public_routes
 from subnet.validator.questions import Network
@@ -131,7 +132,19 @@ class ValidatorApp:
                 signer=self._hotkey, tokenize=lambda conversation: tokenizer.chat(conversation.as_dicts()),
                 bench=self._bench, rate_of=self._rate_of, on_settled=self._settled,
             )  # fmt: skip
+            self._peers = self._make_peers(self._rounds)
+            self._ledger = LedgerPublisher(
+                self._chain, self._store, config.netuid, self._hotkey, config.validator.commit_blocks
+            )
             await self._run_with(self._rounds)
+
+    def _make_peers(self, rounds: Rounds) -> Peers:
+        role = self._config.validator
+        return Peers(
+            chain=self._chain, store=self._store, rounds=rounds, replay=self._replay, netuid=self._config.netuid,
+            hotkey=self._hotkey, client=PeerClient(role.allow_private), every_blocks=role.commit_blocks,
+            deadline_s=role.replay_timeout_s, enforce="peers" not in role.shadow,
+        )  # fmt: skip
 
     async def _run_with(self, rounds: Rounds) -> None:
         config = self._config
@@ -151,6 +164,8 @@ class ValidatorApp:
             logger.info("Finishing {} rounds, at most {:g} s", rounds.open, config.validator.drain_s)
         await rounds.drain(config.validator.drain_s)
         await self._weights.settle(5.0)
+        await self._ledger.settle(5.0)
+        await self._peers.close()
         await self._teller.close()
         await public.stop()
 
@@ -187,6 +202,9 @@ class ValidatorApp:
                     assert self._membership.snapshot is not None
                     await rounds.on_head(head, self._membership.snapshot, block_time)
                     self._weights.on_head(head, self._membership.snapshot, rounds.book)
+                    self._ledger.on_head(head)
+                    if self._config.validator.peers:
+                        self._peers.on_head(head, self._membership.snapshot)
             except (ChainAway, ChainRejected) as error:
                 logger.warning("Block {}: {}", head.number, error)
 

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -41,7 +42,7 @@ def test_no_share_exceeds_the_cap_and_the_order_is_kept(values, cap):
     if len(capped) * cap > 1:
         assert max(capped.values()) <= cap * (1 + 1e-9)
     ranked = sorted(capped, key=lambda uid: values[uid])
-    assert all(capped[a] <= capped[b] * (1 + 1e-9) for a, b in zip(ranked, ranked[1:], strict=False))
+    assert all(capped[a] <= capped[b] * (1 + 1e-9) for a, b in itertools.pairwise(ranked))
 
 
 @given(shares)

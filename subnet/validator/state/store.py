@@ -305,6 +305,15 @@ class Store:
         found = self._db.rows("SELECT * FROM incentives ORDER BY block DESC LIMIT ?", count)
         return [(r["block"], {int(u): float(s) for u, s in json.loads(r["shares"]).items()}) for r in reversed(found)]
 
+    def peer(self, hotkey: str) -> str | None:
+        """How far we followed another validator's ledger: the text that `remember_peer` stored."""
+        row = self._db.row("SELECT log FROM peers WHERE hotkey = ?", hotkey)
+        return row["log"] if row else None
+
+    def remember_peer(self, hotkey: str, log: str, block: int) -> None:
+        with self._db.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO peers VALUES (?, ?, ?)", (hotkey, log, block))
+
     def samples(self, miner: str, count: int) -> list[tuple[Exchange, Verdict | None, int, int, float | None]]:
         """A miner's newest exchanges: with verdict, tokens checked, misses and largest margin. For `explain`."""
         found = self._db.rows("SELECT * FROM exchanges WHERE miner = ? ORDER BY id DESC LIMIT ?", miner, count)

@@ -1,0 +1,271 @@
+"""Other validators: their ledgers against the roots they committed on chain, and their bundles against our own replay.
+
+A cheat that one validator caught loses at all of them, and none of them has to be believed: nothing counts here but
+what our own replay of the bundle says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import aiohttp
+from loguru import logger
+
+from subnet.chain import Chain, ChainAway, ChainRejected, Endpoint, Head, Hotkey, MetagraphSnapshot, Neuron
+from subnet.errors import AssayError, EvidenceError
+from subnet.evidence.bundle import SignedBundle
+from subnet.evidence.ledger import ENTRY_BYTES, Entry, EntryKind, Log, log_of
+from subnet.evidence.slashing import Accused, Reason, Replayed
+from subnet.protocol import public_key, ss58_address
+from subnet.transport.addresses import socket_factory
+from subnet.validator.accuse import write_bundle
+from subnet.validator.judge import standing_of
+from subnet.validator.public import PATH_BUNDLE, PATH_LEDGER
+from subnet.validator.replay_client import ReplayClient, ReplayFailed
+from subnet.validator.rounds import Rounds
+from subnet.validator.state import Store
+from subnet.validator.values import Bundle, Miner
+from subnet.verify.verdict import Verdict
+
+MARK = "assay1"
+MAX_BUNDLE_BYTES = 64 << 20
+MAX_PAGE_BYTES = 4 << 20
+MAX_PAGES = 100
+FETCH_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """What a validator commits on chain: how many entries its ledger has, and their Merkle root."""
+
+    size: int
+    root: bytes
+
+    def text(self) -> str:
+        return f"{MARK} {self.size} {self.root.hex()}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The root in a commitment's text, or None for any other text."""
+        parts = text.split(" ")
+        if len(parts) != 3 or parts[0] != MARK or not parts[1].isdigit() or len(parts[1]) > 12:
+            return None
+        try:
+            root = bytes.fromhex(parts[2])
+        except ValueError:
+            return None
+        return cls(int(parts[1]), root) if len(root) == 32 else None
+
+
+class LedgerPublisher:
+    """Commits the root of our own ledger on chain when it has changed, within the chain's rate limit."""
+
+    def __init__(self, chain: Chain, store: Store, netuid: int, hotkey: Hotkey, every_blocks: int) -> None:
+        self._chain, self._store, self._netuid, self._hotkey = chain, store, netuid, hotkey
+        self._every, self._next = every_blocks, 0
+        self._published: Root | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def on_head(self, head: Head) -> None:
+        if head.number < self._next or (self._task is not None and not self._task.done()):
+            return
+        log = log_of(self._store.leaves())
+        root = Root(log.size, log.root)
+        if log.size and root != self._published:
+            self._next = head.number + self._every
+            self._task = asyncio.create_task(self._publish(root), name="publish-ledger")
+
+    async def _publish(self, root: Root) -> None:
+        try:
+            await self._chain.publish(self._netuid, root.text(), self._hotkey)
+        except (ChainAway, ChainRejected) as error:
+            logger.warning("The ledger's root is not committed yet: {}", error)
+        else:
+            self._published = root
+            logger.info("Committed the ledger's root over {} entries on chain", root.size)
+
+    async def settle(self, deadline_s: float) -> None:
+        if self._task is not None and not self._task.done():
+            await asyncio.wait({self._task}, timeout=deadline_s)
+
+
+class PeerClient:
+    """Bounded GET requests to other validators' published endpoints. Redirects are never followed."""
+
+    def __init__(self, allow_private: bool) -> None:
+        self._allow_private = allow_private
+
+    async def get(self, endpoint: Endpoint, path: str, cap: int) -> bytes:
+        """The body of a 200 answer. Raises EvidenceError for anything else."""
+        connector = aiohttp.TCPConnector(limit=4, socket_factory=socket_factory(self._allow_private))
+        timeout = aiohttp.ClientTimeout(total=FETCH_S)
+        try:
+            async with (
+                aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session,
+                session.get(f"http://{endpoint}{path}", allow_redirects=False) as answer,
+            ):
+                if answer.status != 200:
+                    raise EvidenceError(f"{endpoint}{path} answers with status {answer.status}")
+                body = b""
+                async for part in answer.content.iter_any():
+                    body += part
+                    if len(body) > cap:
+                        raise EvidenceError(f"{endpoint}{path} is larger than {cap} bytes")
+                return body
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise EvidenceError(f"{endpoint}{path}: {error or type(error).__name__}") from error
+
+
+class Peers:
+    """Follows the other validators' ledgers. One pass at a time, every `every_blocks` blocks."""
+
+    def __init__(
+        self, *, chain: Chain, store: Store, rounds: Rounds, replay: ReplayClient, netuid: int, hotkey: Hotkey,
+        client: PeerClient, every_blocks: int, deadline_s: float, enforce: bool,
+    ) -> None:  # fmt: skip
+        self._chain, self._store, self._rounds, self._replay = chain, store, rounds, replay
+        self._netuid, self._hotkey, self._client = netuid, hotkey, client
+        self._every, self._deadline_s, self._enforce = every_blocks, deadline_s, enforce
+        self._next = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def on_head(self, head: Head, snapshot: MetagraphSnapshot) -> None:
+        if head.number < self._next or (self._task is not None and not self._task.done()):
+            return
+        self._next = head.number + self._every
+        self._task = asyncio.create_task(self._pass(snapshot), name="peers")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _pass(self, snapshot: MetagraphSnapshot) -> None:
+        try:
+            published = await self._chain.published(self._netuid)
+        except (ChainAway, ChainRejected) as error:
+            logger.debug("Reading the validators' commitments: {}", error)
+            return
+        for neuron in snapshot.neurons:
+            found = published.get(neuron.hotkey)
+            root = Root.parse(found.text) if found is not None else None
+            if root is None or not neuron.validator_permit or neuron.hotkey == self._hotkey.ss58_address:
+                continue
+            try:
+                await self._follow(neuron, root, snapshot)
+            except (AssayError, ValueError) as error:
+                logger.warning("Validator {}: {}", neuron.hotkey[:8], error)
+
+    async def _follow(self, neuron: Neuron, root: Root, snapshot: MetagraphSnapshot) -> None:
+        """Takes in what is new in a peer's ledger, once it is shown to be what the peer committed to."""
+        known = self._known(neuron.hotkey)
+        if root.size <= known.size or neuron.axon is None:
+            return
+        entries = await self._fetch_entries(neuron.axon, known.size, root.size)
+        log = known
+        for raw in entries:
+            log = log.append(raw)
+        if log.size != root.size or log.root != root.root:
+            raise EvidenceError(f"its ledger of {log.size} entries is not the one that it committed on chain")
+        for raw in entries:
+            await self._take_in(Entry.from_bytes(raw), neuron, snapshot)
+        self._store.remember_peer(neuron.hotkey, _log_to_json(log), snapshot.block)
+
+    def _known(self, hotkey: str) -> Log:
+        text = self._store.peer(hotkey)
+        return _log_from_json(text) if text else Log()
+
+    async def _fetch_entries(self, endpoint: Endpoint, start: int, end: int) -> list[bytes]:
+        entries: list[bytes] = []
+        for _ in range(MAX_PAGES):
+            if start + len(entries) >= end:
+                break
+            path = f"{PATH_LEDGER}?from={start + len(entries)}"
+            page = json.loads(await self._client.get(endpoint, path, MAX_PAGE_BYTES))
+            rows = [bytes.fromhex(text) for text in page["entries"]] if isinstance(page, dict) else []
+            if not rows or any(len(row) != ENTRY_BYTES for row in rows):
+                raise EvidenceError(f"{endpoint} gives no entries from {start + len(entries)} on")
+            entries.extend(rows)
+        return entries[: end - start]
+
+    async def _take_in(self, entry: Entry, neuron: Neuron, snapshot: MetagraphSnapshot) -> None:
+        if entry.author != public_key(neuron.hotkey):
+            return
+        if entry.kind is EntryKind.ACCUSATION and self._store.bundle(entry.digest) is None:
+            await self._weigh(entry, neuron, snapshot)
+        elif entry.kind is EntryKind.OPINION and entry.reason in (Reason.UPHELD, Reason.OVERTURNED):
+            miner = self._store.miners().get(ss58_address(entry.subject))
+            if miner is None or all(case.bundle != entry.digest for case in standing_of(miner).cases):
+                return
+            event = Replayed(
+                snapshot.block, entry.digest, entry.author, entry.reason == Reason.UPHELD, _rao(neuron.stake),
+                _rao(snapshot.total_validator_stake),
+            )  # fmt: skip
+            self._rounds.hear(miner, event)
+
+    async def _weigh(self, entry: Entry, neuron: Neuron, snapshot: MetagraphSnapshot) -> None:
+        """Our own replay of a peer's bundle, and what follows from it."""
+        assert neuron.axon is not None
+        hotkey = ss58_address(entry.subject)
+        try:
+            data = await self._client.get(neuron.axon, f"{PATH_BUNDLE}/{entry.digest.hex()}", MAX_BUNDLE_BYTES)
+        except EvidenceError as error:
+            logger.debug("No bundle behind the accusation of {} by {}: {}", hotkey[:8], neuron.hotkey[:8], error)
+            return
+        bundle = SignedBundle.from_bytes(data)
+        inside = bundle.bundle
+        if (inside.digest, inside.validator, inside.miner) != (entry.digest, entry.author, entry.subject):
+            raise EvidenceError(f"the bundle {entry.digest.hex()[:16]} is about something else than its entry says")
+        try:
+            blocks = {b.number: await self._chain.block_hash(b.number) for b in inside.blocks}
+            opinion = await self._replay.second_opinion(data, blocks, deadline_s=self._deadline_s)
+        except (ReplayFailed, ChainAway, ChainRejected) as error:
+            logger.warning("No opinion on bundle {}: {}", entry.digest.hex()[:16], error)
+            return
+        logger.info(
+            "Replayed {} tokens of a bundle by {} about {}: {} ({})", opinion.tokens, neuron.hotkey[:8], hotkey[:8],
+            opinion.result, opinion.verdict or "no verdict",
+        )  # fmt: skip
+        agrees = opinion.result == "follows" and opinion.verdict == Verdict.INCONSISTENT.value
+        if opinion.result == "abstains":
+            return
+        self._conclude(bundle, hotkey, agrees, neuron, snapshot)
+
+    def _conclude(
+        self, bundle: SignedBundle, hotkey: str, agrees: bool, neuron: Neuron, snapshot: MetagraphSnapshot
+    ) -> None:
+        inside, block = bundle.bundle, snapshot.block
+        write_bundle(self._store.folder / "bundles", bundle)
+        verdict = Verdict.INCONSISTENT if agrees else Verdict.CONSISTENT
+        row = Bundle(inside.digest, hotkey, neuron.hotkey, block, verdict)
+        own = bytes(self._hotkey.public_key)
+        reason = Reason.UPHELD if agrees else Reason.OVERTURNED
+        opinion = Entry(EntryKind.OPINION, block, inside.miner, own, inside.digest, reason)
+        miner = self._store.miners().get(hotkey) or Miner(hotkey, first_block=block)
+        if not agrees or not self._enforce:
+            self._store.update_miners((), [opinion], [row])
+            return
+        accused = Accused(block, inside.last_block, inside.digest, inside.validator, _rao(neuron.stake))
+        miner = self._rounds.hear(miner, accused, [opinion], [row])
+        mine = snapshot.by_hotkey(self._hotkey.ss58_address)
+        agreed = Replayed(
+            block, inside.digest, own, True, _rao(mine.stake) if mine else 0, _rao(snapshot.total_validator_stake)
+        )
+        self._rounds.hear(miner, agreed)
+
+
+def _rao(amount: float) -> int:
+    return int(amount * 1e9)
+
+
+def _log_to_json(log: Log) -> str:
+    return json.dumps({"size": log.size, "peaks": [peak.hex() for peak in log.peaks]})
+
+
+def _log_from_json(text: str) -> Log:
+    raw = json.loads(text)
+    peaks: Sequence[str] = raw["peaks"]
+    return Log(int(raw["size"]), tuple(bytes.fromhex(peak) for peak in peaks))
