@@ -16,6 +16,9 @@ from subnet.errors import AssayError, ConfigError
 from subnet.localnet.plan import parse
 from subnet.localnet.run import ROOT, run
 
+PLAIN_WIDTH = 140
+"""Columns where the output is no terminal: the table is not folded in a log file."""
+
 EXIT_KEPT, EXIT_BROKEN, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 64, 130
 
 
@@ -42,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     """Exit codes: 0 the promise was kept, 1 it was not, 2 something failed, 64 bad flags, 130 interrupted."""
     logger.remove()
     logger.add(sys.stderr, level="WARNING")
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     with contextlib.suppress(asyncio.CancelledError):
         try:
             return asyncio.run(_run(argv, console))

@@ -27,6 +27,8 @@ from subnet.status.snapshot import StatusSnapshot
 
 ROOT = Path(__file__).resolve().parents[2]
 USUAL_PORT = 9944
+CHAIN_READY = "LOCALCHAIN READY"
+"""What the embedded chain prints when it serves."""
 REFRESH_S = 1.0
 START_DEADLINE_S = 120.0
 """A process that is not ready in this time has failed: loading the weights takes seconds, even on a busy machine."""
@@ -96,19 +98,13 @@ async def start_chain(plan: Plan, fleet: Fleet, say: Callable[[str], None]) -> s
     port = free_port(USUAL_PORT)
     endpoint = f"ws://127.0.0.1:{port}"
     arguments = ["-m", "subnet.localchain", "--port", str(port), "--block-time", f"{plan.block_time:g}"]
-    await fleet.start("chain", arguments, ROOT)
+    chain = await fleet.start("chain", arguments, ROOT)
     deadline = time.monotonic() + START_DEADLINE_S
-    while True:
+    while CHAIN_READY not in chain.log.read_text(errors="replace"):
         fleet.check()
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            if time.monotonic() > deadline:
-                raise ChainError(f"the local chain did not open port {port} in {START_DEADLINE_S:.0f} s") from None
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            break
+        if time.monotonic() > deadline:
+            raise ChainError(f"the local chain was not ready in {START_DEADLINE_S:.0f} s; see {chain.log}")
+        await asyncio.sleep(0.05)
     say(f"local chain at {endpoint}, a block every {plan.block_time:g} s")
     return endpoint
 
