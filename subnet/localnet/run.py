@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -72,6 +73,7 @@ async def run(plan: Plan, console: Console) -> Outcome:
         chain = Chain(endpoint)
         try:
             outcome = await follow(setting, fleet, watch, chain, clock, console)
+            record(plan.folder / "outcome.json", outcome, clock)
             console.print(report(outcome, plan.folder))
             if plan.keep:
                 await stay(setting, fleet, console)
@@ -166,6 +168,18 @@ async def follow(setting: Setting, fleet: Fleet, watch: Watch, chain: Chain, clo
             await asyncio.sleep(REFRESH_S)
     await watch.copy_bundles(snapshots, plan.folder)
     return judge(plan, opened.hotkeys, snapshots, seen.incentives, seen.stakes)
+
+
+def record(path: Path, outcome: Outcome, clock: Clock) -> None:
+    """Writes what the run came to as JSON, for programs: see benchmarks/localnet.py."""
+    values = {
+        "kept_the_promise": outcome.kept_the_promise,
+        "problems": outcome.problems,
+        "first_weights_s": clock.first_weights_s,
+        "seconds": clock.elapsed,
+        "miners": [{**asdict(miner), "participant": asdict(miner.participant)} for miner in outcome.miners],
+    }
+    path.write_text(json.dumps(values, indent=1) + "\n")
 
 
 def note_weights(clock: Clock, seen: OnChain) -> None:
