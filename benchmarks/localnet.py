@@ -43,7 +43,7 @@ def table(runs: list[dict[str, Any]]) -> str:
     for run in runs:
         for miner in run["miners"]:
             kinds.setdefault(miner["participant"]["kind"], []).append(miner)
-    lines = ["| miner | seen | accused | checked tokens, median (range) | incentive, largest |", "|---|---|---|---|---|"]
+    lines = ["| miner | seen | accused | checked tokens, median (range) | largest incentive |", "|---|---|---|---|---|"]
     for kind, miners in kinds.items():
         tokens = [miner["checked_tokens"] for miner in miners]
         accused = sum(bool(miner["accused_by"]) for miner in miners)

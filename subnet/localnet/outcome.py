@@ -11,7 +11,9 @@ from subnet.status.snapshot import MinerStatus, StatusSnapshot
 
 @dataclass(frozen=True, slots=True)
 class MinerOutcome:
-    """One miner at the end. checked_tokens and evidence (log10) are those of the validator with most evidence.
+    """One miner at the end, as the validator with most evidence (log10) saw it.
+
+    checked_tokens is the number at which it was accused, for one that was, and all that were checked otherwise.
 
     accused_by names the validators that accused it; bundle is the hex digest of the first portable evidence.
     earned is TAO of stake gained since registration.
@@ -38,10 +40,20 @@ class Outcome:
         return not self.problems
 
 
+def peak(miner: MinerStatus) -> tuple[int, float]:
+    """Verified tokens and evidence (log10) where the threshold was first reached; the most evidence seen where not.
+
+    An accusation starts the test anew, so the present value says nothing about what led to it. Counted in whole
+    answers: the token itself is in the bundle.
+    """
+    points = [*miner.history, (miner.checked_tokens, miner.evidence)]
+    return next((point for point in points if point[1] >= miner.threshold), max(points, key=lambda point: point[1]))
+
+
 def strongest(hotkey: str, snapshots: Sequence[StatusSnapshot]) -> MinerStatus | None:
     """The miner as seen by the validator that holds most evidence about it; None when no validator knows it."""
     seen = [miner for snapshot in snapshots for miner in snapshot.miners if miner.hotkey == hotkey]
-    return max(seen, key=lambda miner: miner.evidence, default=None)
+    return max(seen, key=lambda miner: peak(miner)[1], default=None)
 
 
 def judge(
@@ -76,8 +88,8 @@ def judge(
                 participant=miner,
                 uid=seen.uid if seen else None,
                 accused_by=accused_by,
-                checked_tokens=seen.checked_tokens if seen else 0,
-                evidence=seen.evidence if seen else 0.0,
+                checked_tokens=0 if seen is None else peak(seen)[0] if accused_by else seen.checked_tokens,
+                evidence=peak(seen)[1] if seen else 0.0,
                 bundle=bundles[0] if bundles else None,
                 reason=seen.reason if seen else "no validator has seen it",
                 incentive=incentive,

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from subnet.localnet.outcome import MinerOutcome, Outcome, strongest
+from subnet.localnet.outcome import MinerOutcome, Outcome, peak, strongest
 from subnet.localnet.plan import Participant, Plan
 from subnet.status.snapshot import MinerStatus, StatusSnapshot
 
@@ -65,11 +65,12 @@ def _verdict(seen: MinerStatus) -> str:
 
 def _evidence(seen: MinerStatus) -> Text:
     """A bar from nothing to the threshold, then the number: log10 of the test's statistic."""
-    share = min(max(seen.evidence / seen.threshold, 0.0), 1.0)
+    evidence = peak(seen)[1]
+    share = min(max(evidence / seen.threshold, 0.0), 1.0)
     filled = round(share * BAR_CELLS)
     text = Text("█" * filled, style="red" if share >= 1 else "yellow")
     text.append("░" * (BAR_CELLS - filled), style="dim")
-    text.append(f" {seen.evidence:4.1f}/{seen.threshold:.0f}", style="")
+    text.append(f" {evidence:4.1f}/{seen.threshold:.0f}", style="")
     return text
 
 

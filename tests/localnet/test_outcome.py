@@ -56,3 +56,11 @@ def test_a_broken_promise_is_named(
 def test_the_chain_is_believed_and_not_the_validator_about_incentive() -> None:
     boastful = {"validator-1": snapshot(MinerStatus(2, HONEST, incentive=1.0), CAUGHT)}
     assert not judge(PLAN, HOTKEYS, boastful, {HONEST: 0.0}, {}).kept_the_promise
+
+
+def test_an_accusation_is_counted_where_it_happened_and_not_where_the_new_test_stands() -> None:
+    again = MinerStatus(
+        3, CHEAT, checked_tokens=10, evidence=0.2, verdict="inconsistent", history=((20, 4.0), (60, 9.4), (10, 0.2))
+    )
+    cheat = judge(PLAN, HOTKEYS, {"validator-1": snapshot(CLEAN, again)}, INCENTIVES, {}).miners[1]
+    assert (cheat.checked_tokens, cheat.evidence) == (60, 9.4)
