@@ -72,7 +72,7 @@ class World:
     score_power: float = 1.5
     score_noise: float = 0.02
     captured: float = 0.0
-    params: EpochParams = field(default_factory=lambda: EpochParams(bonds_penalty=65_535))
+    params: EpochParams = field(default_factory=EpochParams)
     seed: int = 1
 
     def __post_init__(self) -> None:

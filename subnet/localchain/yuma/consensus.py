@@ -70,7 +70,7 @@ class EpochParams:
 
     kappa: int = 32_767
     bonds_moving_average: int = 900_000
-    bonds_penalty: int = 0
+    bonds_penalty: int = U16_MAX
     liquid_alpha: bool = False
     alpha_low: int = 45_875
     alpha_high: int = 58_982
