@@ -46,6 +46,24 @@ def load(root: type[T], argv: Sequence[str], environ: Mapping[str, str], *, prog
     return Loaded(_build(root, (), values), sources)
 
 
+def split_command(argv: Sequence[str], commands: Sequence[str]) -> tuple[str, list[str], list[str]]:
+    """(command, its words, flags): the words before the first flag name the command; without any it is the first one.
+
+    Raises ConfigError for an unknown command, or for words where the default command runs.
+    """
+    words: list[str] = []
+    for word in argv:
+        if word.startswith("-"):
+            break
+        words.append(word)
+    flags = list(argv[len(words) :])
+    if not words:
+        return commands[0], [], flags
+    if words[0] not in commands or (words[0] == commands[0] and len(words) > 1):
+        raise ConfigError(f"{' '.join(words)!r} is not a command; there are {', '.join(commands)}, before the flags")
+    return words[0], words[1:], flags
+
+
 def _find(
     leaf: Setting, flags: Mapping[str, Any], environ: Mapping[str, str], table: Mapping[str, Any], path: str
 ) -> tuple[Any, str] | None:

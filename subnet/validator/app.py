@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 from loguru import logger
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from reward import ScoringRules, WeightRules
 from subnet.chain import Chain, ChainAway, ChainRejected, EpochInfo, Head, Hotkey, load_hotkey
@@ -21,6 +22,9 @@ from subnet.config.tree import ValidatorConfig
 from subnet.evidence.ledger import EntryKind
 from subnet.evidence.slashing import Policy, check_always
 from subnet.models import DEFAULT_MODEL, find_model, load_tokenizer
+from subnet.status.page import LOCAL_HOSTS, app
+from subnet.status.snapshot import StatusSnapshot
+from subnet.status.source import Source, SourceUnavailable
 from subnet.telemetry.jsonl import JsonLines
 from subnet.telemetry.operations import Operations
 from subnet.telemetry.process import EXIT_FAILED, EXIT_OK, Supervisor
@@ -30,6 +34,7 @@ from subnet.transport.dendrite import Dendrite
 from subnet.transport.server import listen
 from subnet.validator.accuse import Accuser, Maker
 from subnet.validator.asking import Asker
+from subnet.validator.explain import META_UIDS
 from subnet.validator.judge import Bench, standing_of
 from subnet.validator.metrics import METRICS, record_round
 from subnet.validator.peers import LedgerPublisher, PeerClient, Peers
@@ -132,18 +137,18 @@ class ValidatorApp:
                 signer=self._hotkey, tokenize=lambda conversation: tokenizer.chat(conversation.as_dicts()),
                 bench=self._bench, rate_of=self._rate_of, on_settled=self._settled,
             )  # fmt: skip
-            self._peers = self._make_peers(self._rounds)
+            self._peers = self._make_peers(self._rounds, genesis)
             self._ledger = LedgerPublisher(
                 self._chain, self._store, config.netuid, self._hotkey, config.validator.commit_blocks
             )
             await self._run_with(self._rounds)
 
-    def _make_peers(self, rounds: Rounds) -> Peers:
+    def _make_peers(self, rounds: Rounds, genesis: bytes) -> Peers:
         role = self._config.validator
         return Peers(
-            chain=self._chain, store=self._store, rounds=rounds, replay=self._replay, netuid=self._config.netuid,
-            hotkey=self._hotkey, client=PeerClient(role.allow_private), every_blocks=role.commit_blocks,
-            deadline_s=role.replay_timeout_s, enforce="peers" not in role.shadow,
+            chain=self._chain, store=self._store, rounds=rounds, replay=self._replay,
+            netuid=self._config.netuid, genesis=genesis, hotkey=self._hotkey, client=PeerClient(role.allow_private),
+            every_blocks=role.commit_blocks, deadline_s=role.replay_timeout_s, enforce="peers" not in role.shadow,
         )  # fmt: skip
 
     async def _run_with(self, rounds: Rounds) -> None:
@@ -283,6 +288,7 @@ class ValidatorApp:
             {"block": block, "round": report.round.id, "round_s": report.seconds, "replayed_tokens": report.tokens},
             {"miners": rows},
         )
+        self._store.update_miners((), meta={META_UIDS: json.dumps(snapshot.uids)})
         if report.round.id % 100 == 0:
             self._store.prune(keep_rounds=1000)
 
@@ -301,14 +307,25 @@ class ValidatorApp:
             bundles=frozenset(bundle.digest for bundle in self._store.bundles()),
         )  # fmt: skip
 
-    def _routes(self) -> list[Route]:
+    def _routes(self) -> list[BaseRoute]:
+        page = Source("this validator", self._status, self._bundle)
         return [
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),
             Route("/metrics", self._metrics_page),
             Route("/snapshot.json", self._snapshot_page),
             Route("/bundle/{digest}", self._bundle_page),
+            Mount("/", app=app([page], allowed_hosts=(*LOCAL_HOSTS, self._config.http.ip))),
         ]
+
+    async def _status(self) -> StatusSnapshot:
+        if self._rounds is None or self._membership.snapshot is None:
+            raise SourceUnavailable("the validator is starting")
+        return snapshot_of(self._view())
+
+    async def _bundle(self, digest: str) -> bytes | None:
+        path = find_bundle(self._folder / "bundles", digest)
+        return None if path is None else await asyncio.to_thread(path.read_bytes)
 
     async def _healthz(self, request: Request) -> Response:
         return JSONResponse(

@@ -190,7 +190,10 @@ def apply_event(
         miner = replace(miner, reason=reasons[-1])
     change = ScoreChange()
     if Reason.ACCUSED in reasons:
-        miner = replace(miner, aside=miner.aside or miner.score)
+        # The score from before the first case that is still open; a probation earns a score of its own.
+        open_states = (slashing.CaseState.OUT, slashing.CaseState.SUSPENDED)
+        punished = any(case.state in open_states for case in before.cases)
+        miner = replace(miner, aside=miner.aside if punished and miner.aside else miner.score)
     if Reason.OVERTURNED in reasons and miner.aside and slashing.may_earn(outcome.standing):
         change = ScoreChange(restored=standing_from_json(miner.aside))
         miner = replace(miner, aside=None)

@@ -12,16 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import aiohttp
+import httpx
 from loguru import logger
 
 from subnet.chain import Chain, ChainAway, ChainRejected, Endpoint, Head, Hotkey, MetagraphSnapshot, Neuron
-from subnet.errors import AssayError, EvidenceError
+from subnet.errors import AssayError, EvidenceError, TransportError
 from subnet.evidence.bundle import SignedBundle
+from subnet.evidence.check import inspect
 from subnet.evidence.ledger import ENTRY_BYTES, Entry, EntryKind, Log, log_of
-from subnet.evidence.slashing import Accused, Reason, Replayed
+from subnet.evidence.slashing import Accused, CaseState, Reason, Replayed
 from subnet.protocol import public_key, ss58_address
-from subnet.transport.addresses import socket_factory
+from subnet.transport.addresses import require_public
 from subnet.validator.accuse import write_bundle
 from subnet.validator.judge import standing_of
 from subnet.validator.public import PATH_BUNDLE, PATH_LEDGER
@@ -36,6 +37,28 @@ MAX_BUNDLE_BYTES = 64 << 20
 MAX_PAGE_BYTES = 4 << 20
 MAX_PAGES = 100
 FETCH_S = 20.0
+REPLAYS_PER_PASS = 4
+"""Replays that one validator's accusations can cost us in a pass: our own rounds need the child as well."""
+MAX_TRIES = 5
+
+
+class NotThere(EvidenceError):
+    """The peer has no such thing."""
+
+
+class _Later(Exception):
+    """The rest of this ledger has to wait for another pass."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """How many replays are left in this pass."""
+
+    left: int
+
+    def take(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,34 +124,42 @@ class PeerClient:
 
     async def get(self, endpoint: Endpoint, path: str, cap: int) -> bytes:
         """The body of a 200 answer. Raises EvidenceError for anything else."""
-        connector = aiohttp.TCPConnector(limit=4, socket_factory=socket_factory(self._allow_private))
-        timeout = aiohttp.ClientTimeout(total=FETCH_S)
+        url = f"http://{endpoint}{path}"
         try:
-            async with (
-                aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session,
-                session.get(f"http://{endpoint}{path}", allow_redirects=False) as answer,
-            ):
-                if answer.status != 200:
-                    raise EvidenceError(f"{endpoint}{path} answers with status {answer.status}")
-                body = b""
-                async for part in answer.content.iter_any():
-                    body += part
-                    if len(body) > cap:
-                        raise EvidenceError(f"{endpoint}{path} is larger than {cap} bytes")
-                return body
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise EvidenceError(f"{endpoint}{path}: {error or type(error).__name__}") from error
+            if not self._allow_private:
+                require_public(endpoint.ip)
+            async with asyncio.timeout(FETCH_S):
+                return await self._read(url, cap)
+        except (httpx.HTTPError, TransportError, TimeoutError) as error:
+            raise EvidenceError(f"{url}: {error or type(error).__name__}") from error
+
+    async def _read(self, url: str, cap: int) -> bytes:
+        async with (
+            httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=FETCH_S) as client,
+            client.stream("GET", url, headers={"accept-encoding": "identity"}) as answer,
+        ):
+            if answer.status_code == 404:
+                raise NotThere(f"{url} is not there")
+            if answer.status_code != 200:
+                raise EvidenceError(f"{url} answers with status {answer.status_code}")
+            body = bytearray()
+            async for part in answer.aiter_raw():
+                body += part
+                if len(body) > cap:
+                    raise EvidenceError(f"{url} is larger than {cap} bytes")
+            return bytes(body)
 
 
 class Peers:
     """Follows the other validators' ledgers. One pass at a time, every `every_blocks` blocks."""
 
     def __init__(
-        self, *, chain: Chain, store: Store, rounds: Rounds, replay: ReplayClient, netuid: int, hotkey: Hotkey,
-        client: PeerClient, every_blocks: int, deadline_s: float, enforce: bool,
+        self, *, chain: Chain, store: Store, rounds: Rounds, replay: ReplayClient, netuid: int,
+        genesis: bytes, hotkey: Hotkey, client: PeerClient, every_blocks: int, deadline_s: float, enforce: bool,
     ) -> None:  # fmt: skip
         self._chain, self._store, self._rounds, self._replay = chain, store, rounds, replay
-        self._netuid, self._hotkey, self._client = netuid, hotkey, client
+        self._netuid, self._genesis, self._hotkey, self._client = netuid, genesis, hotkey, client
+        self._tries: dict[bytes, int] = {}
         self._every, self._deadline_s, self._enforce = every_blocks, deadline_s, enforce
         self._next = 0
         self._task: asyncio.Task[None] | None = None
@@ -170,9 +201,16 @@ class Peers:
             log = log.append(raw)
         if log.size != root.size or log.root != root.root:
             raise EvidenceError(f"its ledger of {log.size} entries is not the one that it committed on chain")
-        for raw in entries:
-            await self._take_in(Entry.from_bytes(raw), neuron, snapshot)
-        self._store.remember_peer(neuron.hotkey, _log_to_json(log), snapshot.block)
+        budget = Budget(REPLAYS_PER_PASS)
+        done = known
+        try:
+            for raw in entries:
+                await self._take_in(Entry.from_bytes(raw), neuron, snapshot, budget)
+                done = done.append(raw)
+        except _Later as later:
+            logger.debug("The rest of {}'s ledger is read later: {}", neuron.hotkey[:8], later)
+        finally:
+            self._store.remember_peer(neuron.hotkey, _log_to_json(done), snapshot.block)
 
     def _known(self, hotkey: str) -> Log:
         text = self._store.peer(hotkey)
@@ -191,11 +229,13 @@ class Peers:
             entries.extend(rows)
         return entries[: end - start]
 
-    async def _take_in(self, entry: Entry, neuron: Neuron, snapshot: MetagraphSnapshot) -> None:
+    async def _take_in(self, entry: Entry, neuron: Neuron, snapshot: MetagraphSnapshot, budget: Budget) -> None:
         if entry.author != public_key(neuron.hotkey):
             return
         if entry.kind is EntryKind.ACCUSATION and self._store.bundle(entry.digest) is None:
-            await self._weigh(entry, neuron, snapshot)
+            bundle = await self._fetch_bundle(entry, neuron)
+            if bundle is not None:
+                await self._weigh(bundle, neuron, snapshot, budget)
         elif entry.kind is EntryKind.OPINION and entry.reason in (Reason.UPHELD, Reason.OVERTURNED):
             miner = self._store.miners().get(ss58_address(entry.subject))
             if miner is None or all(case.bundle != entry.digest for case in standing_of(miner).cases):
@@ -206,33 +246,66 @@ class Peers:
             )  # fmt: skip
             self._rounds.hear(miner, event)
 
-    async def _weigh(self, entry: Entry, neuron: Neuron, snapshot: MetagraphSnapshot) -> None:
-        """Our own replay of a peer's bundle, and what follows from it."""
+    async def _fetch_bundle(self, entry: Entry, neuron: Neuron) -> SignedBundle | None:
+        """The bundle behind an accusation; None where there is none, or it is about something else than it says.
+
+        Raises _Later where it could not be had now: the peer's ledger is read on from here at the next pass.
+        """
         assert neuron.axon is not None
-        hotkey = ss58_address(entry.subject)
+        path = f"{PATH_BUNDLE}/{entry.digest.hex()}"
         try:
-            data = await self._client.get(neuron.axon, f"{PATH_BUNDLE}/{entry.digest.hex()}", MAX_BUNDLE_BYTES)
+            data = await self._client.get(neuron.axon, path, MAX_BUNDLE_BYTES)
+        except NotThere:
+            return None
         except EvidenceError as error:
-            logger.debug("No bundle behind the accusation of {} by {}: {}", hotkey[:8], neuron.hotkey[:8], error)
-            return
-        bundle = SignedBundle.from_bytes(data)
+            self._again(entry.digest, str(error))
+            return None
+        try:
+            bundle = SignedBundle.from_bytes(data)
+        except AssayError as error:
+            logger.warning("What {} gives as bundle {} is none: {}", neuron.hotkey[:8], entry.digest.hex()[:16], error)
+            return None
         inside = bundle.bundle
-        if (inside.digest, inside.validator, inside.miner) != (entry.digest, entry.author, entry.subject):
-            raise EvidenceError(f"the bundle {entry.digest.hex()[:16]} is about something else than its entry says")
+        said = (inside.digest, inside.validator, inside.miner, inside.netuid, inside.genesis)
+        if said != (entry.digest, entry.author, entry.subject, self._netuid, self._genesis):
+            logger.warning("Bundle {} is about another miner, subnet or chain", entry.digest.hex()[:16])
+            return None
+        return bundle
+
+    def _again(self, digest: bytes, why: str) -> None:
+        """Raises _Later, a few times; then the accusation is passed over for good."""
+        self._tries[digest] = self._tries.get(digest, 0) + 1
+        if self._tries[digest] < MAX_TRIES:
+            raise _Later(why)
+        logger.warning("Bundle {} is passed over after {} tries: {}", digest.hex()[:16], MAX_TRIES, why)
+
+    async def _weigh(self, bundle: SignedBundle, neuron: Neuron, snapshot: MetagraphSnapshot, budget: Budget) -> None:
+        """What follows from a peer's bundle: the checks without a model first, then our own replay of it."""
+        inside = bundle.bundle
+        hotkey = ss58_address(inside.miner)
+        cases = standing_of(self._store.miners().get(hotkey) or Miner(hotkey)).cases
+        if any(c.state is not CaseState.OVERTURNED and inside.last_block <= c.opened for c in cases):
+            return  # this offence is being punished, or was
         try:
             blocks = {b.number: await self._chain.block_hash(b.number) for b in inside.blocks}
-            opinion = await self._replay.second_opinion(data, blocks, deadline_s=self._deadline_s)
-        except (ReplayFailed, ChainAway, ChainRejected) as error:
-            logger.warning("No opinion on bundle {}: {}", entry.digest.hex()[:16], error)
-            return
+        except (ChainAway, ChainRejected) as error:
+            return self._again(inside.digest, str(error))
+        if inspect(bundle, blocks.get).broken:
+            return self._conclude(bundle, hotkey, False, neuron, snapshot)
+        if not budget.take():
+            raise _Later(f"{REPLAYS_PER_PASS} bundles of one validator are enough for one pass")
+        try:
+            opinion = await self._replay.second_opinion(bundle.to_bytes(), blocks, deadline_s=self._deadline_s)
+        except ReplayFailed as error:
+            return self._again(inside.digest, str(error))
         logger.info(
             "Replayed {} tokens of a bundle by {} about {}: {} ({})", opinion.tokens, neuron.hotkey[:8], hotkey[:8],
             opinion.result, opinion.verdict or "no verdict",
         )  # fmt: skip
-        agrees = opinion.result == "follows" and opinion.verdict == Verdict.INCONSISTENT.value
         if opinion.result == "abstains":
-            return
-        self._conclude(bundle, hotkey, agrees, neuron, snapshot)
+            return self._again(inside.digest, "; ".join(opinion.findings))
+        agrees = opinion.result == "follows" and opinion.verdict == Verdict.INCONSISTENT.value
+        return self._conclude(bundle, hotkey, agrees, neuron, snapshot)
 
     def _conclude(
         self, bundle: SignedBundle, hotkey: str, agrees: bool, neuron: Neuron, snapshot: MetagraphSnapshot

@@ -22,13 +22,17 @@ class DiskFull(StateError):
 class Database:
     """A connection whose every write is in a transaction that is on the disk when it returns."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         """Opens or makes `folder`/validator.sqlite and brings it to this version.
 
+        `read_only` looks into the state of a validator that may be running: it takes no lock and changes nothing.
         Raises StateError where another process holds the folder, or the file is newer than this software.
         """
-        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        if read_only:
+            self._lock, self._connection = _Lock(-1), _look_into(folder / FILE)
+            return
+        folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(folder / "lock")
         try:
             self._connection = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
@@ -91,6 +95,19 @@ class _Lock:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _look_into(path: Path) -> sqlite3.Connection:
+    if not path.is_file():
+        raise StateError(
+            f"there is no validator's state at {path}: give the validator's --state.dir, or its other flags"
+        )
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    if int(connection.execute("PRAGMA user_version").fetchone()[0]) != len(MIGRATIONS):
+        connection.close()
+        raise StateError(f"{path} is of another version: start the validator once to bring it up to date")
+    return connection
 
 
 def _lock(path: Path) -> _Lock:

@@ -50,8 +50,8 @@ class LedgerRow:
 class Store:
     """The state of one validator on one subnet."""
 
-    def __init__(self, folder: Path) -> None:
-        self._db = Database(folder)
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        self._db = Database(folder, read_only=read_only)
         self.folder = folder
 
     def close(self) -> None:
