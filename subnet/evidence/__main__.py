@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("interrupted: nothing is known about the bundle")
         return 130
+    except Exception:  # whatever breaks here is ours: Python's own status 1 would speak against the bundle
+        console.print_exception()
+        return NOT_CHECKED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -53,14 +53,14 @@ def make_bundle(
 ) -> SignedBundle:
     """The signed bundle over a contiguous piece of one miner's chain.
 
-    kept: every answer of the piece in the order in which the miner signed them; what follows the accusation, or else
-    the last selected answer, is dropped. blocks: hashes of the blocks that decide selection, by number.
+    kept: every answer of the piece in the order in which the miner signed them; what follows the accusation, and what
+    before it isn't needed to convict, is dropped. blocks: hashes of the blocks that decide selection, by number.
     Raises EvidenceError where an answer or a block is missing, so that no bundle is made that others reject.
     """
     for before, after in pairwise(kept):
         if after.response.body.previous != before.response.link:
             raise EvidenceError(f"the answer before number {after.response.counter} is missing: start after it")
-    piece, state = _up_to_the_accusation(kept, blocks, manifest, profile)
+    piece, state = _convicting_piece(kept, blocks, manifest, profile)
     rounds = sorted(
         {answer.placement[0].commitment.round: answer.placement[0] for answer in piece if answer.placement}.items()
     )
@@ -89,22 +89,40 @@ def make_bundle(
     return sign_bundle(bundle, signer)
 
 
-def _up_to_the_accusation(
+def _convicting_piece(
     kept: Sequence[KeptAnswer], blocks: Mapping[int, bytes], manifest: Manifest, profile: ToleranceProfile
 ) -> tuple[list[KeptAnswer], TestState]:
-    """The piece up to the selected answer that accuses, or else the last selected one, with the test's state there."""
-    state, end = start(profile), 0
-    for number, answer in enumerate(kept, start=1):
-        if not _is_selected(answer, blocks, manifest):
-            continue
-        end = number
-        if answer.records is not None:
-            state = update(state, answer.records, profile)
-        if state.accused_at is not None:
-            break
-    if not end:
+    """The piece that ends with the accusation and begins as late as convicts, with the test's state at its end.
+
+    Without an accusation it is everything up to the last selected answer. A miner may have a long honest past: nobody
+    needs to replay it. Beginnings are tried backwards from the end, each time over twice as many answers.
+    """
+    selected = [number for number, answer in enumerate(kept) if _is_selected(answer, blocks, manifest)]
+    if not selected:
         raise EvidenceError("none of the answers was selected: there is no evidence to show")
-    return list(kept[:end]), state
+    state, used = _tested(kept, selected, profile)
+    if state.accused_at is None:
+        return list(kept[: selected[-1] + 1]), state
+    shown = selected[:used]
+    size = 1
+    while size < len(shown):
+        part, _ = _tested(kept, shown[-size:], profile)
+        if part.accused_at is not None:
+            return list(kept[shown[-size] : shown[-1] + 1]), part
+        size *= 2
+    return list(kept[: shown[-1] + 1]), state
+
+
+def _tested(kept: Sequence[KeptAnswer], chosen: Sequence[int], profile: ToleranceProfile) -> tuple[TestState, int]:
+    """The test over some answers up to its accusation, and how many of them it took."""
+    state = start(profile)
+    for used, number in enumerate(chosen, start=1):
+        records = kept[number].records
+        if records is not None:
+            state = update(state, records, profile)
+        if state.accused_at is not None:
+            return state, used
+    return state, len(chosen)
 
 
 def _is_selected(answer: KeptAnswer, blocks: Mapping[int, bytes], manifest: Manifest) -> bool:

@@ -144,7 +144,7 @@ def _profile(bundle: Bundle, manifest: Manifest | None) -> ToleranceProfile:
 def _strict_json(text: str, what: str) -> object:
     try:
         raw = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _Broken(f"the {what} is not JSON: {error}") from error
     _require(canonical_json(raw) == text.encode(), f"the {what} is not in canonical form")
     return raw

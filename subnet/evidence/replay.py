@@ -79,7 +79,7 @@ def verify_bundle(
         if model.model_id != signed.bundle.model_id:
             raise ModelError("the loaded model is another one than the bundle's")
         own = _replay(signed.bundle, seen, model, progress)
-    except (ModelError, EngineError) as error:
+    except (ModelError, EngineError, RuntimeError, MemoryError) as error:  # the last two: torch, out of memory
         findings.append(Finding("replay", None, f"not replayed: {error}"))
         return Report(Result.ABSTAINS, tuple(findings))
     return _judge(signed.bundle, seen.profile, own, findings)

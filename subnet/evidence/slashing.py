@@ -17,9 +17,11 @@ An accusation opens a case. Time is counted in blocks, and only events move it:
 
 Cases of one miner are independent: a second accusation stands even where the first is overturned. But the same offence
 is punished once: evidence that ends before an accusation that stands waits behind it, and counts only when that one is
-overturned (otherwise one validator accuses anew for ever by trimming one bundle again and again). A standing belongs to
-a hotkey; a new hotkey on an old uid begins with an empty one, without inherited guilt. Faults of service appear here
-only as reasons (`Reason`): they cost score, and no event of this machine can be made of them.
+overturned (otherwise one validator accuses anew for ever by trimming one bundle again and again). Nor is an offence
+punished whose case would be closed by now: a validator that joins late reads old ledgers.
+
+A standing belongs to a hotkey; a new hotkey on an old uid begins with an empty one, without inherited guilt. Faults of
+service appear here only as reasons (`Reason`): they cost score, and no event of this machine can be made of them.
 """
 
 from __future__ import annotations
@@ -296,6 +298,8 @@ def _accuse(standing: Standing, event: Accused, policy: Policy, decisions: list[
     """Opens a case, or lets the accusation wait where its offence is being punished, or was."""
     known = {case.bundle for case in standing.cases} | {waiting.bundle for waiting in standing.waiting}
     if event.bundle in known:
+        return standing
+    if event.evidence_block + policy.out_blocks + policy.probation_blocks < standing.block:
         return standing
     if any(case.state is not CaseState.OVERTURNED and event.evidence_block <= case.opened for case in standing.cases):
         return replace(standing, waiting=(*standing.waiting, event)[:MAX_WAITING])

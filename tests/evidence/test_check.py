@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from subnet.errors import AssayError, ChainError
 from subnet.evidence.build import KeptAnswer
@@ -191,6 +193,31 @@ def test_without_a_chain_the_report_says_what_it_rests_on() -> None:
 
 def test_every_finding_of_a_sound_bundle_holds() -> None:
     assert [found.check for found in inspect(SIGNED, block_hash).findings if not found.holds] == []
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(["manifest", "profile"]), st.data())
+@settings(max_examples=150, deadline=None)
+def test_no_manifest_and_no_profile_breaks_the_verifier(field: str, data: st.DataObject) -> None:
+    """A verifier that a bundle can crash is a verifier that a bundle can silence."""
+    tree = json.loads(getattr(SIGNED.bundle, field))
+    name = data.draw(st.sampled_from([None, *sorted(tree)]))
+    value = data.draw(json_values)
+    text = json.dumps(value if name is None else {**tree, name: value}, sort_keys=True, separators=(",", ":"))
+    if text != getattr(SIGNED.bundle, field):
+        assert inspect(replace(SIGNED, bundle=replace(SIGNED.bundle, **{field: text}))).broken
+
+
+@pytest.mark.parametrize("field", ["manifest", "profile"])
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"a":' * 50_000, "null", "1e999", "NaN", '"\\ud800"'])
+def test_texts_that_are_no_json_are_findings(field: str, text: str) -> None:
+    assert inspect(replace(SIGNED, bundle=replace(SIGNED.bundle, **{field: text}))).broken
 
 
 def test_a_bundle_of_another_miner_is_refused() -> None:

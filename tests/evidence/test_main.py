@@ -70,6 +70,15 @@ def test_a_chain_that_is_away_is_an_abstention(capsys: pytest.CaptureFixture) ->
     assert report["own_verdict"] == "inconsistent"
 
 
+def test_a_failure_of_our_own_is_no_statement_about_the_bundle(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Python's own exit status for a crash is 1, which here means that the verdict does not follow."""
+    monkeypatch.setattr("subnet.evidence.replay.verify_bundle", lambda *given: 1 / 0)
+    assert main(["verify", str(tiny)]) == 2
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
 def test_show_lists_what_the_bundle_says(tiny: Path, capsys: pytest.CaptureFixture) -> None:
     bundle = caught()[2].bundle
     assert main(["show", str(tiny), "--tokens"]) == 0

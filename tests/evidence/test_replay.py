@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from subnet.engine.replay import ReplayJob, replay_logits
-from subnet.errors import EvidenceError, ModelError
+from subnet.errors import EngineError, EvidenceError, ModelError
 from subnet.evidence import check
 from subnet.evidence.build import KeptAnswer
 from subnet.evidence.bundle import Answer, BlockHash, Bundle, Link, SignedBundle, sign_bundle
@@ -31,7 +31,7 @@ from tests.evidence.world import (
     tiny_profile,
     verified,
 )
-from tests.zoo.engines import CHEATS, HONEST
+from tests.zoo.engines import CHEATS, HONEST, Cheat
 
 
 def broken(report: Report) -> set[str]:
@@ -418,6 +418,15 @@ def test_a_replay_that_breaks_is_an_abstention() -> None:
     assert verify_bundle(signed, broken_model, block_hash).result is Result.ABSTAINS
 
 
+@pytest.mark.parametrize("failure", [EngineError("no"), RuntimeError("no kernel"), MemoryError("no memory")])
+def test_whatever_breaks_the_replay_is_an_abstention(failure: Exception) -> None:
+    def breaking(manifest):
+        raise failure
+
+    _, _, signed = caught()
+    assert verify_bundle(signed, breaking, block_hash).result is Result.ABSTAINS
+
+
 def test_a_replay_is_not_started_for_a_bundle_that_does_not_hold() -> None:
     """Work for nothing is a way to keep validators busy."""
 
@@ -485,9 +494,26 @@ def test_a_bundle_ends_with_the_accusation() -> None:
     assert before < signed.bundle.accused_at <= before + len(signed.bundle.answers[-1].response.body.tokens)
 
 
+def test_a_bundle_begins_where_it_needs_to() -> None:
+    """A miner with a long honest past begins to cheat: nobody has to replay its past."""
+    world = World(rate_ppm=1_000_000)
+
+    def turns(model, jobs, batch):
+        honest, cheat = HONEST.engine(model), CHEATS["wrong_seed"].engine(model)
+        return [*honest.decode(jobs[:12], batch), *cheat.decode(jobs[12:], batch)]
+
+    kept = world.answers(Cheat(decode=turns), count=16)
+    signed = world.bundle(kept)
+    assert signed.bundle.verdict == "inconsistent"
+    first = len(kept[:12]) + 1 - len(signed.bundle.links)
+    assert first >= 11
+    assert signed.bundle.previous == kept[first - 1].response.link
+    assert verified(signed).result is Result.FOLLOWS
+
+
 def test_unselected_prompts_are_not_published() -> None:
     world = World(rate_ppm=300_000)
-    kept = world.answers(CHEATS["temperature_high"], tokens=6)
+    kept = world.answers(CHEATS["temperature_high"], count=48, tokens=3)
     signed = world.bundle(kept)
     shown = {answer.request.request.counter for answer in signed.bundle.answers}
     hidden = [answer for answer in kept[: len(signed.bundle.links)] if answer.request.request.counter not in shown]
