@@ -28,9 +28,9 @@ class EmbeddedEngine:
         config = self._config
         logger.info("Loading {}", self._manifest.name)
         model = await asyncio.to_thread(
-            load_model, self._manifest, config.model.dtype or None, threads=config.threads or None
+            load_model, config.model.path or self._manifest, config.model.dtype or None, threads=config.threads or None
         )
-        self._tokenizer = await asyncio.to_thread(load_tokenizer, self._manifest)
+        self._tokenizer = await asyncio.to_thread(load_tokenizer, config.model.path or self._manifest)
         self._engine = GenerationEngine(
             model, slots=config.miner.max_batch, queue=config.miner.max_waiting, threads=config.threads or None
         )

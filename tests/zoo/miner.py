@@ -39,8 +39,10 @@ class ZooEngine:
         config = self._config
         logger.warning("This miner is an adversary: {} ({})", self._adversary.name, self._adversary.does)
         threads = config.threads or None
-        model = await asyncio.to_thread(load_model, self._manifest, config.model.dtype or None, threads=threads)
-        self._tokenizer = await asyncio.to_thread(load_tokenizer, self._manifest)
+        model = await asyncio.to_thread(
+            load_model, config.model.path or self._manifest, config.model.dtype or None, threads=threads
+        )
+        self._tokenizer = await asyncio.to_thread(load_tokenizer, config.model.path or self._manifest)
         self._cheating = await asyncio.to_thread(self._cheat.engine, model)
         self._engine = GenerationEngine(
             self._cheating.model,
