@@ -163,12 +163,22 @@ class Codec:
             return "".join(p for p in parts if p) if all(parts) else None
         return None
 
+    def _byte_width(self, expr: Expr) -> int:
+        """The width of a fixed byte array such as an account id, 0 for anything else."""
+        if expr.head == "array" and expr.args[0] == Expr("u8"):
+            return expr.length
+        declared = self._types.get(expr.head)
+        return self._byte_width(parse(declared.inner)) if isinstance(declared, NewType) else 0
+
     def _sequence(self, item: Expr) -> Pair:
         if item == Expr("u8"):
             return _byte_vector()
         flat = self._flat(item)
         if flat is not None:
             return _bulk(flat, scalar=item.head != "tuple")
+        width = self._byte_width(item)
+        if width:
+            return _byte_rows(width)
         encode, decode = self._pair(item)
 
         def enc(values: Any) -> bytes:
@@ -344,6 +354,22 @@ def _text() -> Pair:
             raise DecodeError(f"text is not UTF-8: {error}") from None
 
     return (lambda value: encode(value.encode())), dec
+
+
+def _byte_rows(width: int) -> Pair:
+    """Vectors of fixed byte arrays, by slicing."""
+
+    def enc(values: Any) -> bytes:
+        if any(len(value) != width for value in values):
+            raise ValueError(f"every item must be {width} bytes long")
+        return compact(len(values)) + b"".join(values)
+
+    def dec(data: bytes, at: int) -> tuple[list[bytes], int]:
+        count, at = read_compact(data, at)
+        end = _take(data, at, count * width)
+        return [data[i : i + width] for i in range(at, end, width)], end
+
+    return enc, dec
 
 
 def _bulk(letters: str, scalar: bool) -> Pair:

@@ -41,9 +41,10 @@ def add(rt: Runtime, hotkey: bytes, coldkey: bytes, netuid: int, alpha: int) -> 
     _set_shares(rt, hotkey, coldkey, netuid, position + new, total_shares + new)
     st.TotalHotkeyAlpha.put(state, hotkey, netuid, total + alpha)
     st.TotalAlphaStaked.put(state, netuid, st.TotalAlphaStaked.get(state, netuid) + alpha)
-    staking = st.StakingHotkeys.get(state, coldkey)
-    if hotkey not in staking:
-        st.StakingHotkeys.put(state, coldkey, [*staking, hotkey])
+    if position == 0:
+        staking = st.StakingHotkeys.get(state, coldkey)
+        if hotkey not in staking:
+            st.StakingHotkeys.put(state, coldkey, [*staking, hotkey])
 
 
 def share_out(rt: Runtime, hotkey: bytes, netuid: int, alpha: int) -> None:
