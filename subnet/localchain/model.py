@@ -207,7 +207,7 @@ class Pallet:
         coldkey_pays: bool = False,
         **more: str,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Declare a dispatchable, its arguments as a mapping or by keyword. The function gets (runtime, origin, **args)."""
+        """Declare a dispatchable, its arguments by mapping or keyword. The function gets (runtime, origin, **args)."""
         declared = {**(args or {}), **more}
 
         def declare(run: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,7 +14,9 @@ from pathlib import Path
 from subnet.errors import ChainError
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS blocks (number INTEGER PRIMARY KEY, hash BLOB NOT NULL, header BLOB NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS blocks (
+    number INTEGER PRIMARY KEY, hash BLOB NOT NULL, header BLOB NOT NULL, body BLOB NOT NULL
+);
 CREATE TABLE IF NOT EXISTS state (key BLOB, block INTEGER, value BLOB, PRIMARY KEY (key, block)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS blocks_by_hash ON blocks (hash);
@@ -99,7 +101,8 @@ class Store:
         """Drop state versions that a newer version within the window's start supersedes."""
         self._db.execute(
             "DELETE FROM state WHERE block < ?1 AND EXISTS ("
-            "SELECT 1 FROM state AS newer WHERE newer.key = state.key AND newer.block > state.block AND newer.block <= ?1)",
+            "SELECT 1 FROM state AS newer"
+            " WHERE newer.key = state.key AND newer.block > state.block AND newer.block <= ?1)",
             (oldest,),
         )
 

@@ -71,11 +71,18 @@ def get_stake_availability_for_coldkeys(
     return out
 
 
-@STAKE.method("u64", origin="Option<(AccountId32, NetUid)>", origin_coldkey_account="AccountId32",
-              destination="Option<(AccountId32, NetUid)>", destination_coldkey_account="AccountId32", amount="u64")  # fmt: skip
-def get_stake_fee(
-    view: Any, origin: Any, origin_coldkey: bytes, destination: Any, target_coldkey: bytes, amount: int
-) -> int:
+_POSITION = "Option<(AccountId32, NetUid)>"
+
+
+@STAKE.method(
+    "u64",
+    origin=_POSITION,
+    origin_coldkey_account="AccountId32",
+    destination=_POSITION,
+    destination_coldkey_account="AccountId32",
+    amount="u64",
+)
+def get_stake_fee(view: Any, origin: Any, coldkey: bytes, destination: Any, target: bytes, amount: int) -> int:
     return amount * SWAP_FEE_RATE // U16_MAX
 
 
