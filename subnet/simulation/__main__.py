@@ -159,14 +159,15 @@ def _play(options: argparse.Namespace, world: World, cheats: Sequence[Cheat], co
     each = 2 if 4 * len(cheats) * len(STRATEGIES) <= world.miners else 1
     miners = population(world, cheats, STRATEGIES, each)
     waiting = population(world, cheats, STRATEGIES[:1], each)
-    runs = len(rates) * (options.seeds + len(durations) + len(sizes) + alone)
+    runs = len(rates) * (options.seeds + len(sizes) + alone) + len(durations)
     with _progress(console, runs * world.epochs) as tick:
 
-        def play(world: World, miners: Sequence[Miner], seeds: int = 1) -> Sweep:
+        def play(world: World, miners: Sequence[Miner], rates: Sequence[float] = rates, seeds: int = 1) -> Sweep:
             return sweep(world, miners, rates, seeds, price, tick)
 
-        main_sweep = play(world, miners, options.seeds)
-        by_slash = {epochs: play(replace(world, slash_epochs=epochs), waiting) for epochs in durations}
+        main_sweep = play(world, miners, seeds=options.seeds)
+        one_rate = (_slash_rate(rates),)
+        by_slash = {epochs: play(replace(world, slash_epochs=epochs), waiting, one_rate) for epochs in durations}
         by_size = {validators: play(replace(world, validators=validators), miners) for validators in sizes}
         unshared = play(replace(world, sharing=False), miners) if alone else None
     if durations:
@@ -174,6 +175,11 @@ def _play(options: argparse.Namespace, world: World, cheats: Sequence[Cheat], co
     if sizes:
         by_size[world.validators] = main_sweep
     return Played(main_sweep, dict(sorted(by_slash.items())), dict(sorted(by_size.items())), unshared)
+
+
+def _slash_rate(rates: Sequence[float]) -> float:
+    """The check rate at which slash durations are compared: the one nearest to 1 %."""
+    return min(rates, key=lambda rate: abs(math.log(rate / 0.01)))
 
 
 def _others(chosen: Sequence[int] | None, default: Sequence[int], played: int) -> list[int]:
@@ -205,8 +211,9 @@ def _tables(played: Played, cheats: Sequence[Cheat]) -> list[Titled]:
         title = "The same by number of validators that share evidence, for the hardest strategy"
         tables.append((title, report.size_header(played.sizes), report.size_rows(played.sizes, cheats)))
     if played.slashes:
-        title = f"The same by slash duration, for a cheat that {STRATEGIES[0].name}"
-        rows = report.slash_rows(played.slashes, cheats, STRATEGIES[0])
+        at = _slash_rate([work.rate for work in played.main.work])
+        title = f"Gain over honesty at a check rate of {at * 100:g} %, for a cheat that {STRATEGIES[0].name}"
+        rows = report.slash_rows(played.slashes, cheats, STRATEGIES[0], at)
         tables.append((title, report.slash_header(played.slashes), rows))
     tables.append(("What checking costs one validator", report.WORK_HEADER, report.work_rows(played.main)))
     return tables

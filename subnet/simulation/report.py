@@ -50,11 +50,16 @@ def size_rows(sweeps: Mapping[int, Sweep], cheats: Sequence[Cheat]) -> list[list
     return [[cheat.name, *(rate(sweep.hardest(cheat.name)) for sweep in sweeps.values())] for cheat in cheats]
 
 
-def slash_rows(sweeps: Mapping[int, Sweep], cheats: Sequence[Cheat], strategy: Strategy) -> list[list[str]]:
-    """A row a cheat: the rate from which it doesn't pay, at each slash duration."""
+def slash_rows(sweeps: Mapping[int, Sweep], cheats: Sequence[Cheat], strategy: Strategy, at: float) -> list[list[str]]:
+    """A row a cheat: what it gains at one check rate, as a share of honest revenue, at each slash duration."""
     return [
-        [cheat.name, *(rate(sweep.curve(cheat.name, strategy.name)) for sweep in sweeps.values())] for cheat in cheats
+        [cheat.name, *(_gain(sweep.curve(cheat.name, strategy.name), at) for sweep in sweeps.values())]
+        for cheat in cheats
     ]
+
+
+def _gain(curve: Curve, at: float) -> str:
+    return f"{curve.gains[curve.rates.index(at)] * 100:+.0f} %"
 
 
 def break_even_header(strategies: Sequence[Strategy]) -> list[str]:
@@ -177,5 +182,7 @@ def _draw_sizes(axis: Any, sizes: Mapping[int, Sweep], cheats: Sequence[Cheat], 
         if points:
             axis.plot(*zip(*points, strict=True), marker="o", ms=3, lw=1.4, color=colours[index % 10])
     axis.set(xscale="log", yscale="log", xlabel="validators that share evidence", ylabel="check rate, %")
+    axis.set_xticks(list(sizes), labels=[str(validators) for validators in sizes])
+    axis.minorticks_off()
     axis.set_title("rate from which no strategy pays")
     axis.grid(alpha=0.25)
