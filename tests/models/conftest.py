@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.models.tiny import save_tiny
 
 from subnet.models.describe import describe
 from subnet.models.manifest import Manifest, Source
+from tests.models.tiny import save_tiny
 
 
 @pytest.fixture(scope="session")

@@ -96,7 +96,9 @@ def test_remote_code_is_refused_without_being_run(manifest: Manifest, model_fold
     (model_folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(UnsafeModel, match="auto_map"):
         describe(model_folder, name="x", source=Source("folder", "x", ""), licence="mit", store=tmp_path / "store")
-    record = FileRecord("config.json", (model_folder / "config.json").stat().st_size, _sha256(model_folder / "config.json"))
+    record = FileRecord(
+        "config.json", (model_folder / "config.json").stat().st_size, _sha256(model_folder / "config.json")
+    )
     others = [known for known in manifest.files if known.path != record.path]
     forged = dataclasses.replace(manifest, files=(*others, record), config_sha256=record.sha256)
     with pytest.raises(UnsafeModel, match="auto_map"):
@@ -113,7 +115,7 @@ def test_a_broken_or_forged_record_is_not_trusted(manifest: Manifest, model_fold
     locate(manifest, model_folder, tmp_path)
     record = tmp_path / "models" / RECORD
     good = record.read_bytes()
-    for bad in (b"", b"[]", b"{\"x\": 1}", b"\xff"):
+    for bad in (b"", b"[]", b'{"x": 1}', b"\xff"):
         record.write_bytes(bad)
         assert locate(manifest, model_folder, tmp_path).folder == model_folder
     assert json.loads(record.read_bytes()).keys() == json.loads(good).keys()
