@@ -39,7 +39,7 @@ FLAGS = (
     "--remote-debugging-port=0",
 )
 START_DEADLINE_S = 40.0
-CALL_DEADLINE_S = 30.0
+CALL_DEADLINE_S = 60.0
 POLL_S = 0.05
 
 
@@ -66,7 +66,10 @@ class Tab:
         self._connection.send(json.dumps({"id": number, "method": method, "params": params}))
         deadline = time.monotonic() + CALL_DEADLINE_S
         while True:
-            message = json.loads(self._connection.recv(timeout=max(deadline - time.monotonic(), 0)))
+            try:
+                message = json.loads(self._connection.recv(timeout=max(deadline - time.monotonic(), 0)))
+            except TimeoutError:
+                raise BrowserError(f"{method}: Chromium didn't answer within {CALL_DEADLINE_S:.0f} s") from None
             if message.get("id") == number:
                 if "error" in message:
                     raise BrowserError(f"{method}: {message['error']['message']}")

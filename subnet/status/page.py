@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from importlib import resources
@@ -55,7 +56,8 @@ def app(
 
     async def status(request: Request) -> Response:
         read = await asyncio.gather(*(watcher.read() for watcher in watchers))
-        return JSONResponse({"labels": names, "sources": read}, headers=_HEADERS)
+        text = f'{{"labels": {json.dumps(names)}, "sources": [{", ".join(read)}]}}'
+        return Response(text, media_type="application/json", headers=_HEADERS)
 
     async def evidence(request: Request) -> Response:
         index, digest = request.path_params["source"], request.path_params["digest"]

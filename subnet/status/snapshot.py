@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from subnet.errors import AssayError
@@ -84,7 +84,10 @@ class StatusSnapshot:
 
     def to_json(self) -> str:
         """Strict JSON: a number that is not finite becomes null."""
-        return json.dumps(_finite(asdict(self)), allow_nan=False)
+        try:
+            return json.dumps(self, default=_fields, allow_nan=False)
+        except ValueError:
+            return json.dumps(_finite(asdict(self)), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> StatusSnapshot:
@@ -106,6 +109,11 @@ class StatusSnapshot:
 
 def _miner(values: dict[str, Any]) -> MinerStatus:
     return MinerStatus(**{**values, "history": tuple((int(n), float(e)) for n, e in values["history"])})
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """A snapshot's part one level deep, so that the histories in it go to the encoder as they are."""
+    return {part.name: getattr(value, part.name) for part in fields(value)}
 
 
 def _finite(value: Any) -> Any:

@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 from loguru import logger
@@ -84,26 +83,24 @@ class Watcher:
     def __init__(self, source: Source) -> None:
         self.source = source
         self._lock = asyncio.Lock()
-        self._seen: dict[str, Any] | None = None
+        self._seen: str | None = None
         self._seen_at = 0.0
         self._tried_at = float("-inf")
         self._error: str | None = None
 
-    async def read(self) -> dict[str, Any]:
-        """The source as JSON values: its last snapshot, its age in seconds, and why it is not newer, if it isn't."""
+    async def read(self) -> str:
+        """The source as JSON text: its last snapshot, its age in seconds, and why it is not newer, if it isn't."""
         async with self._lock:
             if time.monotonic() - self._tried_at >= FRESH_S:
                 await self._refresh()
-        return {
-            "name": self.source.name,
-            "snapshot": self._seen,
-            "age_s": None if self._seen is None else round(time.monotonic() - self._seen_at, 1),
-            "error": self._error,
-        }
+        age = None if self._seen is None else round(time.monotonic() - self._seen_at, 1)
+        about = json.dumps({"name": self.source.name, "age_s": age, "error": self._error})
+        # A snapshot of a full subnet is a megabyte: it is put in as the text that it is, not parsed and written again.
+        return f'{about[:-1]}, "snapshot": {self._seen or "null"}}}'
 
     async def _refresh(self) -> None:
         try:
-            self._seen = json.loads((await self.source.snapshot()).to_json())
+            self._seen = (await self.source.snapshot()).to_json()
             self._seen_at = time.monotonic()
             self._error = None
         except AssayError as error:

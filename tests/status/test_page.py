@@ -93,7 +93,7 @@ async def test_a_restarting_validator_keeps_its_last_snapshot_on_the_page(monkey
         return None
 
     watcher = Watcher(Source("here", read, no_bundle))
-    first, second, third = [await watcher.read() for _ in range(3)]
+    first, second, third = [json.loads(await watcher.read()) for _ in range(3)]
     assert first["error"] is None and first["snapshot"]["round"] == 12
     assert second["error"] == "restarting" and second["snapshot"]["round"] == 12
     assert third["error"] is None and third["snapshot"]["round"] == 13
