@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -21,7 +22,7 @@ from subnet.evidence.bundle import SignedBundle
 from subnet.evidence.check import inspect
 from subnet.evidence.ledger import ENTRY_BYTES, Entry, EntryKind, Log, log_of
 from subnet.evidence.slashing import Accused, CaseState, Reason, Replayed
-from subnet.protocol import public_key, ss58_address
+from subnet.protocol import public_key, records, ss58_address
 from subnet.transport.addresses import require_public
 from subnet.validator.accuse import write_bundle
 from subnet.validator.judge import standing_of
@@ -37,9 +38,10 @@ MAX_BUNDLE_BYTES = 64 << 20
 MAX_PAGE_BYTES = 4 << 20
 MAX_PAGES = 100
 FETCH_S = 20.0
-REPLAYS_PER_PASS = 4
-"""Replays that one validator's accusations can cost us in a pass: our own rounds need the child as well."""
+BUNDLES_PER_PASS = 4
+"""Bundles of one validator that are fetched and replayed in a pass: our own rounds need the child as well."""
 MAX_TRIES = 5
+_ENTRY = re.compile(f"[0-9a-f]{{{2 * ENTRY_BYTES}}}")
 
 
 class NotThere(EvidenceError):
@@ -52,7 +54,7 @@ class _Later(Exception):
 
 @dataclass(slots=True)
 class Budget:
-    """How many replays are left in this pass."""
+    """How many bundles of this validator may still be fetched in this pass."""
 
     left: int
 
@@ -201,7 +203,7 @@ class Peers:
             log = log.append(raw)
         if log.size != root.size or log.root != root.root:
             raise EvidenceError(f"its ledger of {log.size} entries is not the one that it committed on chain")
-        budget = Budget(REPLAYS_PER_PASS)
+        budget = Budget(BUNDLES_PER_PASS)
         done = known
         try:
             for raw in entries:
@@ -222,9 +224,8 @@ class Peers:
             if start + len(entries) >= end:
                 break
             path = f"{PATH_LEDGER}?from={start + len(entries)}"
-            page = json.loads(await self._client.get(endpoint, path, MAX_PAGE_BYTES))
-            rows = [bytes.fromhex(text) for text in page["entries"]] if isinstance(page, dict) else []
-            if not rows or any(len(row) != ENTRY_BYTES for row in rows):
+            rows = rows_of(await self._client.get(endpoint, path, MAX_PAGE_BYTES))
+            if not rows:
                 raise EvidenceError(f"{endpoint} gives no entries from {start + len(entries)} on")
             entries.extend(rows)
         return entries[: end - start]
@@ -233,9 +234,11 @@ class Peers:
         if entry.author != public_key(neuron.hotkey):
             return
         if entry.kind is EntryKind.ACCUSATION and self._store.bundle(entry.digest) is None:
+            if not budget.take():
+                raise _Later(f"{BUNDLES_PER_PASS} bundles of one validator are enough for one pass")
             bundle = await self._fetch_bundle(entry, neuron)
             if bundle is not None:
-                await self._weigh(bundle, neuron, snapshot, budget)
+                await self._weigh(bundle, neuron, snapshot)
         elif entry.kind is EntryKind.OPINION and entry.reason in (Reason.UPHELD, Reason.OVERTURNED):
             miner = self._store.miners().get(ss58_address(entry.subject))
             if miner is None or all(case.bundle != entry.digest for case in standing_of(miner).cases):
@@ -279,7 +282,7 @@ class Peers:
             raise _Later(why)
         logger.warning("Bundle {} is passed over after {} tries: {}", digest.hex()[:16], MAX_TRIES, why)
 
-    async def _weigh(self, bundle: SignedBundle, neuron: Neuron, snapshot: MetagraphSnapshot, budget: Budget) -> None:
+    async def _weigh(self, bundle: SignedBundle, neuron: Neuron, snapshot: MetagraphSnapshot) -> None:
         """What follows from a peer's bundle: the checks without a model first, then our own replay of it."""
         inside = bundle.bundle
         hotkey = ss58_address(inside.miner)
@@ -291,9 +294,7 @@ class Peers:
         except (ChainAway, ChainRejected) as error:
             return self._again(inside.digest, str(error))
         if inspect(bundle, blocks.get).broken:
-            return self._conclude(bundle, hotkey, False, neuron, snapshot)
-        if not budget.take():
-            raise _Later(f"{REPLAYS_PER_PASS} bundles of one validator are enough for one pass")
+            return self._conclude(bundle, hotkey, False, neuron, snapshot)  # not kept: it would only fill the disk
         try:
             opinion = await self._replay.second_opinion(bundle.to_bytes(), blocks, deadline_s=self._deadline_s)
         except ReplayFailed as error:
@@ -304,6 +305,7 @@ class Peers:
         )  # fmt: skip
         if opinion.result == "abstains":
             return self._again(inside.digest, "; ".join(opinion.findings))
+        write_bundle(self._store.folder / "bundles", bundle)
         agrees = opinion.result == "follows" and opinion.verdict == Verdict.INCONSISTENT.value
         return self._conclude(bundle, hotkey, agrees, neuron, snapshot)
 
@@ -311,7 +313,6 @@ class Peers:
         self, bundle: SignedBundle, hotkey: str, agrees: bool, neuron: Neuron, snapshot: MetagraphSnapshot
     ) -> None:
         inside, block = bundle.bundle, snapshot.block
-        write_bundle(self._store.folder / "bundles", bundle)
         verdict = Verdict.INCONSISTENT if agrees else Verdict.CONSISTENT
         row = Bundle(inside.digest, hotkey, neuron.hotkey, block, verdict)
         own = bytes(self._hotkey.public_key)
@@ -328,6 +329,15 @@ class Peers:
             block, inside.digest, own, True, _rao(mine.stake) if mine else 0, _rao(snapshot.total_validator_stake)
         )
         self._rounds.hear(miner, agreed)
+
+
+def rows_of(page: bytes) -> list[bytes]:
+    """The entries in a page of a peer's ledger. ProtocolError or EvidenceError for whatever else a peer sends."""
+    read = records.loads(page, MAX_PAGE_BYTES)
+    rows = read.get("entries") if isinstance(read, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, str) and _ENTRY.fullmatch(row) for row in rows):
+        raise EvidenceError("this is no page of a ledger: expected entries in hexadecimal")
+    return [bytes.fromhex(row) for row in rows]
 
 
 def _rao(amount: float) -> int:

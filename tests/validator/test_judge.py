@@ -111,6 +111,19 @@ def test_an_accused_miner_is_out_and_its_answers_under_way_accuse_no_second_time
     assert judgement.miners[miner.hotkey].test is None
 
 
+def test_others_accusations_that_open_no_case_leave_our_own_test_alone():
+    """A friend of a cheat shows us an old bundle each round: our own evidence must go on growing."""
+    stale = Accused(1000, 90, b"o" * 32, b"f" * 32, BENCH.stake_rao)
+    state, entries, _ = apply_event(Miner(FakeMiner("Friend").hotkey, test="{}"), stale, BENCH, 1000)
+    assert entries == () and state.test == "{}"
+    fresh = Accused(1000, 999, b"n" * 32, b"f" * 32, BENCH.stake_rao)
+    state, entries, _ = apply_event(state, fresh, BENCH, 1000)
+    assert [e.reason for e in entries] == [Reason.ACCUSED] and state.test is None
+    own = Accused(1001, 999, b"w" * 32, BENCH.validator, BENCH.stake_rao)
+    state, entries, _ = apply_event(replace(state, test="{}"), own, BENCH, 1001)
+    assert entries == () and state.test is None
+
+
 def test_the_slashed_have_no_score_and_return_from_zero():
     hotkey = FakeMiner("Return").hotkey
     state, _, _ = accused_miner(hotkey)
