@@ -25,6 +25,7 @@ async def run_server(application: Any) -> None:
     """Serve an ASGI application with uvicorn's fastest loop and parser until stdin closes."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
+    listener.listen(2_048)
     config = uvicorn.Config(application, http="httptools", access_log=False, log_level="critical", lifespan="off")
     server = uvicorn.Server(config)
     announce(listener.getsockname()[1], lambda: setattr(server, "should_exit", True))

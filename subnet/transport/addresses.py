@@ -5,9 +5,6 @@ validator call services inside the validator's own network.
 """
 
 import ipaddress
-import socket
-from collections.abc import Callable
-from typing import Any
 
 from subnet.transport.errors import AddressRefused
 
@@ -46,21 +43,3 @@ def require_public(host: str) -> None:
             raise AddressRefused(
                 f"{host} is not a public address: it is called only with the localnet flag, on a network of your own"
             )
-
-
-def socket_factory(allow_private: bool) -> Callable[[Any], socket.socket]:
-    """Makes sockets for addresses as they are dialled, after every name was resolved.
-
-    The check sits at the last step on purpose: a name that resolves differently the second time gains nothing.
-    """
-
-    def make(address_info: Any) -> socket.socket:
-        family, kind, _, _, address = address_info
-        if not allow_private:
-            require_public(address[0])
-        # TCP by name: event loops turn off Nagle's algorithm only where they see it.
-        made = socket.socket(family=family, type=kind, proto=socket.IPPROTO_TCP)
-        made.setblocking(False)
-        return made
-
-    return make

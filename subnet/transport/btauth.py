@@ -7,7 +7,7 @@ nothing is parsed twice in different ways and nothing large reaches base58.
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from bittensor import http_auth
@@ -92,10 +92,15 @@ class _AcceptAny:
 
 
 _ACCEPT_ANY = _AcceptAny()
-# Later releases of the SDK also want to be told which scheme the sender uses; its name there decides its form.
-_SCHEME_PARAMETER = next(
-    (name for name in inspect.signature(http_auth.verify).parameters if "crypto" in name or "scheme" in name), None
-)
+
+
+def scheme_parameter(verifier: Callable[..., object]) -> str | None:
+    """The parameter by which the SDK's `verify` is told the sender's scheme; None where the SDK has none (11.3.0)."""
+    names = inspect.signature(verifier).parameters
+    return next((name for name in names if "crypto" in name or "scheme" in name), None)
+
+
+_SCHEME_PARAMETER = scheme_parameter(http_auth.verify)
 
 
 def verify(claim: Claim, body: bytes, *, method: str, path: str, self_hotkey: str, now_ns: int | None = None) -> None:

@@ -80,6 +80,33 @@ _HEAD_TOO_LARGE = _closing_answer(Fault("too_large", "the request's headers are 
 _NOT_HTTP = _closing_answer(Fault("malformed", "this is not a valid HTTP/1.1 request"))
 
 
+class _Joined:
+    """A transport that joins what is written within one turn of the event loop: head and body leave in one packet."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._pending: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._pending:
+            self._loop.call_soon(self._flush)
+        self._pending.append(data)
+
+    def _flush(self) -> None:
+        if self._pending:
+            data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
+            self._pending.clear()
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 protocol behind a Gatekeeper. One timer a connection; deadlines only move it."""
 
@@ -103,7 +130,7 @@ class GuardedProtocol(HttpToolsProtocol):
             transport.close()
             return
         self._admitted = True
-        super().connection_made(transport)
+        super().connection_made(_Joined(transport, self.loop))  # type: ignore[arg-type]
         self._expect_within(self._gatekeeper.limits.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -1,16 +1,13 @@
 """The dendrite: a validator's client. Signs calls, checks answers, and turns every failure into a typed outcome."""
 
 import asyncio
-import contextlib
+import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-import aiohttp
-from aiohttp.abc import AbstractStreamWriter
-
-from subnet.errors import AssayError
+from subnet.errors import AssayError, TransportError
 from subnet.protocol import keys, limits, paths, records
 from subnet.protocol.faults import Fault
 from subnet.protocol.handshake import Hello, SecretsCommitment, SignedCapabilities
@@ -20,8 +17,16 @@ from subnet.protocol.response import ResponseMismatch, SignedResponse, check_res
 from subnet.protocol.standing import SignedStanding
 from subnet.protocol.stream import Chunk, decode_event
 from subnet.transport import btauth
-from subnet.transport.addresses import socket_factory
 from subnet.transport.errors import AddressRefused
+from subnet.transport.http import (
+    AnswerMalformed,
+    AnswerTooLarge,
+    ConnectionDropped,
+    Exchange,
+    Pool,
+    Target,
+    Unreachable,
+)
 from subnet.transport.outcomes import Outcome, Result, Timing
 from subnet.transport.pinning import PinnedKeyMismatch, pinned_context
 
@@ -40,11 +45,6 @@ class Peer:
     host: str
     port: int
     tls_key: bytes | None = None
-
-    @property
-    def origin(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls_key else 'http'}://{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,40 +66,25 @@ class Answer:
     seed: bytes
 
 
-class _TooLarge(Exception):
-    pass
-
-
-class _Timed(aiohttp.BytesPayload):
-    """A body that notes when it was handed to its socket."""
-
-    written_at: float | None = None
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        await super().write_with_length(writer, content_length)
-        self.written_at = time.monotonic()
-
-
 class _Clock:
-    """Times one call."""
+    """Times one call, from its own socket write."""
 
-    def __init__(self, payload: _Timed) -> None:
+    def __init__(self) -> None:
         self.started = time.monotonic()
-        self.first_byte: float | None = None
+        self.sent_at: float | None = None
+        self.first_byte_at: float | None = None
+        self.ended_at: float | None = None
         self.status: int | None = None
-        self._payload = payload
 
     def timing(self) -> Timing:
-        sent = self._payload.written_at
-        if sent is None:
+        if self.sent_at is None:
             return Timing()
-        first = None if self.first_byte is None else self.first_byte - sent
-        return Timing(waited=sent - self.started, first_byte=first, total=time.monotonic() - sent)
+        first = None if self.first_byte_at is None else self.first_byte_at - self.sent_at
+        ended = time.monotonic() if self.ended_at is None else self.ended_at
+        return Timing(waited=self.sent_at - self.started, first_byte=first, total=ended - self.sent_at)
 
     def outcome(self, result: Result, **rest: Any) -> Outcome[Any]:
-        return Outcome(
-            result=result, status=self.status, sent_at=self._payload.written_at, timing=self.timing(), **rest
-        )
+        return Outcome(result=result, status=self.status, sent_at=self.sent_at, timing=self.timing(), **rest)
 
 
 class Dendrite:
@@ -114,33 +99,23 @@ class Dendrite:
         self._signer = signer
         self._allow_private = allow_private
         self._limits = bounds or DendriteLimits()
-        self._session: aiohttp.ClientSession | None = None
-        self._pinned: dict[bytes, Any] = {}
+        self._pool: Pool | None = None
+        self._pinned: dict[bytes, ssl.SSLContext] = {}
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(
-            limit=self._limits.connections,
-            limit_per_host=self._limits.connections_per_peer,
-            keepalive_timeout=self._limits.idle_seconds,
-            socket_factory=socket_factory(self._allow_private),
-            # Names are resolved anew for each connection, and addresses checked as they are dialled.
-            use_dns_cache=False,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=self._limits.connect_seconds),
-            headers={"accept-encoding": "identity", "user-agent": "assay/1"},
-            skip_auto_headers=("accept", "content-type"),
+        self._pool = Pool(
+            allow_private=self._allow_private,
+            total=self._limits.connections,
+            per_target=self._limits.connections_per_peer,
+            connect_seconds=self._limits.connect_seconds,
+            idle_seconds=self._limits.idle_seconds,
         )
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
 
     async def hello(self, peer: Peer, hello: Hello, *, seconds: float) -> Outcome[SignedCapabilities]:
         """Shake hands. The capabilities returned are signed by the peer, and so is the commitment inside them, which
@@ -181,32 +156,33 @@ class Dendrite:
         the signed trailer arrived and repeats exactly what was streamed; otherwise `prefix` has the streamed tokens."""
         prefix: list[int] = []
         text: list[str] = []
-        payload = self._payload(records.encode(request))
-        clock = _Clock(payload)
+        clock = _Clock()
 
-        async def run() -> Outcome[Answer]:
-            async with self._post(peer, paths.STREAM, payload, clock) as response:
-                early = await self._refusal(response, clock, paths.STREAM_TYPE)
-                if early is not None:
-                    return early
-                async for line in self._lines(response, clock):
-                    event = decode_event(line)
-                    if isinstance(event, Fault):
-                        return clock.outcome(Result.FAULT, fault=event, detail=event.detail, prefix=tuple(prefix))
-                    if isinstance(event, SignedResponse):
-                        seed = check_response(request, event, commitment)
-                        if prefix and (tuple(prefix), "".join(text)) != (event.body.tokens, event.body.text):
-                            raise ResponseMismatch("the signed trailer does not repeat what was streamed")
-                        return clock.outcome(Result.OK, value=Answer(response=event, seed=seed))
-                    prefix.extend(event.tokens)
-                    text.append(event.text)
-                    if len(prefix) > request.request.max_tokens:
-                        raise ResponseMismatch("more tokens were streamed than asked for")
-                    if on_chunk is not None:
-                        on_chunk(event)
+        async def read(exchange: Exchange) -> Outcome[Answer]:
+            early = await self._refusal(exchange, clock, paths.STREAM_TYPE)
+            if early is not None:
+                return early
+            async for line in _lines(exchange):
+                event = decode_event(line)
+                if isinstance(event, Fault):
+                    return clock.outcome(Result.FAULT, fault=event, detail=event.detail, prefix=tuple(prefix))
+                if isinstance(event, SignedResponse):
+                    clock.ended_at = time.monotonic()
+                    seed = check_response(request, event, commitment)
+                    if prefix and (tuple(prefix), "".join(text)) != (event.body.tokens, event.body.text):
+                        raise ResponseMismatch("the signed trailer does not repeat what was streamed")
+                    await exchange.body()
+                    return clock.outcome(Result.OK, value=Answer(response=event, seed=seed))
+                prefix.extend(event.tokens)
+                text.append(event.text)
+                if len(prefix) > request.request.max_tokens:
+                    raise ResponseMismatch("more tokens were streamed than asked for")
+                if on_chunk is not None:
+                    on_chunk(event)
             return clock.outcome(Result.DROPPED, detail="the stream ended without its trailer", prefix=tuple(prefix))
 
-        return await self._guard(run, clock, seconds, prefix)
+        body = records.encode(request)
+        return await self._guard(lambda: self._exchange(peer, paths.STREAM, body, clock, read), clock, seconds, prefix)
 
     async def send_standing(self, peer: Peer, standing: SignedStanding, *, seconds: float) -> Outcome[bool]:
         """Tell a miner how we see it."""
@@ -220,23 +196,18 @@ class Dendrite:
 
     async def ping(self, peer: Peer, *, seconds: float) -> Outcome[str]:
         """Whether an axon answers there, and with which hotkey (ss58). Unsigned; for diagnosis."""
-        payload = self._payload(b"")
-        clock = _Clock(payload)
+        clock = _Clock()
 
-        async def run() -> Outcome[str]:
-            payload.written_at = time.monotonic()
-            async with self._open(peer).get(
-                peer.origin + paths.PING, allow_redirects=False, ssl=self._ssl(peer)
-            ) as response:
-                early = await self._refusal(response, clock, paths.JSON_TYPE)
-                if early is not None:
-                    return early
-                value = records.loads(await self._body(response, clock), 4_096)
-                if type(value) is not dict or type(value.get("hotkey")) is not str:
-                    raise MalformedMessage("this is no answer of an axon")
-                return clock.outcome(Result.OK, value=value["hotkey"])
+        async def read(exchange: Exchange) -> Outcome[str]:
+            early = await self._refusal(exchange, clock, paths.JSON_TYPE)
+            if early is not None:
+                return early
+            value = records.loads(await exchange.body(), 4_096)
+            if type(value) is not dict or type(value.get("hotkey")) is not str:
+                raise MalformedMessage("this is no answer of an axon")
+            return clock.outcome(Result.OK, value=value["hotkey"])
 
-        return await self._guard(run, clock, seconds, [])
+        return await self._guard(lambda: self._exchange(peer, paths.PING, None, clock, read), clock, seconds, [])
 
     async def complete_many(
         self, asks: Sequence[tuple[Peer, SignedRequest, SecretsCommitment]], *, seconds: float
@@ -253,98 +224,79 @@ class Dendrite:
     async def _call(
         self, peer: Peer, path: str, body: bytes, accept: Callable[[bytes], T], seconds: float
     ) -> Outcome[T]:
-        payload = self._payload(body)
-        clock = _Clock(payload)
+        clock = _Clock()
 
-        async def run() -> Outcome[T]:
-            async with self._post(peer, path, payload, clock) as response:
-                early = await self._refusal(response, clock, paths.JSON_TYPE)
-                if early is not None:
-                    return early
-                received = await self._body(response, clock)
+        async def read(exchange: Exchange) -> Outcome[T]:
+            early = await self._refusal(exchange, clock, paths.JSON_TYPE)
+            if early is not None:
+                return early
+            received = await exchange.body()
             # The peer's time ends here: checking the answer is ours.
-            timed = clock.outcome(Result.OK)
-            value = accept(received)
-            return Outcome(Result.OK, value=value, status=timed.status, sent_at=timed.sent_at, timing=timed.timing)
+            clock.ended_at = time.monotonic()
+            return clock.outcome(Result.OK, value=accept(received))
 
-        return await self._guard(run, clock, seconds, [])
+        return await self._guard(lambda: self._exchange(peer, path, body, clock, read), clock, seconds, [])
 
-    def _payload(self, body: bytes) -> _Timed:
-        return _Timed(body, content_type="application/json")
-
-    def _open(self, peer: Peer) -> aiohttp.ClientSession:
-        if self._session is None:
-            raise RuntimeError("the dendrite is closed: use it inside `async with`")
-        return self._session
-
-    def _ssl(self, peer: Peer) -> Any:
+    def _target(self, peer: Peer) -> Target:
         if peer.tls_key is None:
-            return True
+            return Target(peer.host, peer.port)
         context = self._pinned.get(peer.tls_key)
         if context is None:
             context = self._pinned[peer.tls_key] = pinned_context(peer.tls_key)
-        return context
+        return Target(peer.host, peer.port, key=peer.tls_key, tls=context)
 
-    @contextlib.asynccontextmanager
-    async def _post(
-        self, peer: Peer, path: str, payload: _Timed, clock: _Clock
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = btauth.sign(
-            self._signer, method="POST", path=path, body=payload._value, receiver=keys.ss58_address(peer.hotkey)
-        )
-        headers["content-type"] = "application/json"
-        async with self._open(peer).post(
-            peer.origin + path, data=payload, headers=headers, allow_redirects=False, ssl=self._ssl(peer)
-        ) as response:
-            yield response
+    async def _exchange(
+        self,
+        peer: Peer,
+        path: str,
+        body: bytes | None,
+        clock: _Clock,
+        read: Callable[[Exchange], Awaitable[Outcome[T]]],
+    ) -> Outcome[T]:
+        """Send one request (GET without a body) and read its answer; again, once, if a kept-alive connection turns out
+        to be closed: every call of the protocol may be repeated, and it is signed anew."""
+        if self._pool is None:
+            raise TransportError("the dendrite is closed: use it inside `async with`")
+        target = self._target(peer)
+        while True:
+            exchange = await self._pool.acquire(target)
+            try:
+                exchange.begin(self._request(peer, target, path, body), self._limits.response_bytes)
+                clock.sent_at = exchange.sent_at
+                return await read(exchange)
+            except ConnectionDropped as error:
+                if not error.reused:
+                    raise
+            finally:
+                self._pool.release(target, exchange)
 
-    async def _refusal(self, response: aiohttp.ClientResponse, clock: _Clock, content_type: str) -> Outcome[Any] | None:
+    def _request(self, peer: Peer, target: Target, path: str, body: bytes | None) -> bytes:
+        common = f"host: {target.authority}\r\nuser-agent: assay/1\r\naccept-encoding: identity\r\n"
+        if body is None:
+            return f"GET {path} HTTP/1.1\r\n{common}\r\n".encode()
+        signed = btauth.sign(self._signer, method="POST", path=path, body=body, receiver=keys.ss58_address(peer.hotkey))
+        auth = "".join([f"{name}: {value}\r\n" for name, value in signed.items()])
+        shape = f"content-type: {paths.JSON_TYPE}\r\ncontent-length: {len(body)}\r\n"
+        return f"POST {path} HTTP/1.1\r\n{common}{shape}{auth}\r\n".encode() + body
+
+    async def _refusal(self, exchange: Exchange, clock: _Clock, content_type: str) -> Outcome[Any] | None:
         """The outcome of an answer that is not a result, or None for one that may be."""
-        clock.first_byte = time.monotonic()
-        clock.status = response.status
-        if 300 <= response.status < 400:
-            return clock.outcome(Result.REDIRECTED, detail=f"status {response.status}: redirects are never followed")
-        if response.headers.get("content-encoding", "identity") != "identity":
+        await exchange.head()
+        clock.first_byte_at = exchange.first_byte_at
+        clock.status = status = exchange.status
+        if 300 <= status < 400:
+            return clock.outcome(Result.REDIRECTED, detail=f"status {status}: redirects are never followed")
+        if exchange.headers.get("content-encoding", "identity") != "identity":
             return clock.outcome(Result.MALFORMED, detail="the answer is compressed, which was not asked for")
-        given = response.headers.get("content-type", "")
-        if response.status != 200:
-            if given != "application/json":
-                return clock.outcome(Result.MALFORMED, detail=f"status {response.status} without a fault")
-            fault = records.decode(Fault, await self._body(response, clock), 8_192)
+        given = exchange.headers.get("content-type", "")
+        if status != 200:
+            if given != paths.JSON_TYPE:
+                return clock.outcome(Result.MALFORMED, detail=f"status {status} without a fault")
+            fault = records.decode(Fault, await exchange.body(), 8_192)
             return clock.outcome(Result.FAULT, fault=fault, detail=fault.detail)
         if given != content_type:
             return clock.outcome(Result.MALFORMED, detail=f"content-type is {given[:80]!r}, expected {content_type}")
         return None
-
-    async def _body(self, response: aiohttp.ClientResponse, clock: _Clock) -> bytes:
-        cap = self._limits.response_bytes
-        if response.content_length is not None and response.content_length > cap:
-            raise _TooLarge
-        parts: list[bytes] = []
-        size = 0
-        async for part in response.content.iter_any():
-            size += len(part)
-            if size > cap:
-                raise _TooLarge
-            parts.append(part)
-        return b"".join(parts)
-
-    async def _lines(self, response: aiohttp.ClientResponse, clock: _Clock) -> AsyncIterator[bytes]:
-        """Complete lines as they arrive, within the response's and the line's size limits."""
-        pending = bytearray()
-        size = 0
-        async for part in response.content.iter_any():
-            size += len(part)
-            if size > self._limits.response_bytes:
-                raise _TooLarge
-            searched = len(pending)
-            pending += part
-            while (end := pending.find(b"\n", searched)) >= 0:
-                yield bytes(pending[:end])
-                del pending[: end + 1]
-                searched = 0
-            if len(pending) > limits.MAX_STREAM_LINE_BYTES:
-                raise _TooLarge
 
     async def _guard(
         self,
@@ -365,21 +317,31 @@ class Dendrite:
             return failed(Result.TIMEOUT, f"no complete answer within {seconds:.3f} s")
         except AddressRefused as error:
             return failed(Result.ADDRESS_REFUSED, str(error))
-        except _TooLarge:
-            return failed(Result.TOO_LARGE, f"the answer exceeds {self._limits.response_bytes} bytes")
-        except MalformedMessage as error:
+        except AnswerTooLarge as error:
+            return failed(Result.TOO_LARGE, str(error))
+        except (MalformedMessage, AnswerMalformed) as error:
             return failed(Result.MALFORMED, str(error))
         except keys.SignatureMismatch as error:
             return failed(Result.BAD_SIGNATURE, str(error))
         except ResponseMismatch as error:
             return failed(Result.MISMATCH, str(error))
-        except (PinnedKeyMismatch, aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
+        except (Unreachable, PinnedKeyMismatch) as error:
             return failed(Result.UNREACHABLE, str(error))
-        except aiohttp.ClientPayloadError as error:
+        except ConnectionDropped as error:
             return failed(Result.DROPPED, str(error))
-        except aiohttp.ClientResponseError as error:
-            return failed(Result.MALFORMED, f"not HTTP: {error.message}")
-        except (aiohttp.ClientError, OSError) as error:
-            return failed(Result.DROPPED, f"{type(error).__name__}: {error}")
         except AssayError as error:
             return failed(Result.OUR_FAILURE, str(error))
+
+
+async def _lines(exchange: Exchange) -> AsyncIterator[bytes]:
+    """Complete lines as they arrive; the exchange bounds the whole, this bounds each."""
+    pending = bytearray()
+    async for part in exchange.parts():
+        searched = len(pending)
+        pending += part
+        while (end := pending.find(b"\n", searched)) >= 0:
+            yield bytes(pending[:end])
+            del pending[: end + 1]
+            searched = 0
+        if len(pending) > limits.MAX_STREAM_LINE_BYTES:
+            raise AnswerTooLarge(f"a line of the stream exceeds {limits.MAX_STREAM_LINE_BYTES} bytes")

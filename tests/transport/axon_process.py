@@ -46,7 +46,7 @@ POLICY = CallerPolicy(minimum_stake_rao=10**12, denied=frozenset({DENIED.ss58_ad
 async def serve(listener: socket.socket, options: argparse.Namespace, stop: asyncio.Event) -> None:
     miner = MinerDouble(MINER, delay=options.delay, size=options.secrets)
     bounds = AxonLimits(
-        address_rate=Rate(options.address_rate, int(options.address_rate * 2)),
+        address_rate=Rate(options.address_rate, options.address_burst),
         hotkey_rate=Rate(options.hotkey_rate, int(options.hotkey_rate * 2)),
         in_flight=options.in_flight,
         in_flight_per_hotkey=options.in_flight,
@@ -80,8 +80,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--nonces", type=Path, required=True)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--delay", type=float, default=0.0)
-    parser.add_argument("--secrets", type=int, default=4_096)
+    parser.add_argument("--secrets", type=int, default=16_384)
     parser.add_argument("--address_rate", type=float, default=100_000.0)
+    parser.add_argument("--address_burst", type=int, default=200_000)
     parser.add_argument("--hotkey_rate", type=float, default=100_000.0)
     parser.add_argument("--in_flight", type=int, default=256)
     parser.add_argument("--connections", type=int, default=6_000)

