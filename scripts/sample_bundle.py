@@ -41,7 +41,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "sample-bundle.json")
     parser.add_argument("--adversary", choices=sorted(CHEATS), default="fp8_kv")
     parser.add_argument("--answers", type=int, default=24)
-    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=12)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     manifest = builtin_manifest()

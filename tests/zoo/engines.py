@@ -176,6 +176,7 @@ def sometimes(cheat: Cheat, one_in_n: int) -> Cheat:
 CHEATS: dict[str, Cheat] = {
     "smaller_model": Cheat(model=numerics.smaller),
     "layer_skipped": Cheat(model=numerics.one_layer_skipped),
+    # The proofs that it forges by reading with the right model have nowhere to go: the protocol carries tokens alone.
     "smaller_then_prefill": Cheat(model=numerics.smaller),
     "int4": Cheat(model=partial(numerics.changed_weights, change=numerics.int4_groups)),
     "int8": Cheat(model=partial(numerics.changed_weights, change=numerics.int8_per_row)),
