@@ -193,7 +193,6 @@ class ValidatorApp:
     # The block loop
 
     async def _follow_chain(self, rounds: Rounds, publisher: Publisher | None) -> None:
-        rounds.resume()
         block_time = 0.0
         async for head in self._chain.heads:
             self._now.head, self._now.head_at = head, time.monotonic()
@@ -203,13 +202,15 @@ class ValidatorApp:
                 if await self._membership.on_head(head) and publisher is not None:
                     await publisher.on_snapshot(self._membership.me, head.number)
                 await self._watch_epoch(head)
-                if self._may_ask(head):
-                    assert self._membership.snapshot is not None
-                    await rounds.on_head(head, self._membership.snapshot, block_time)
-                    self._weights.on_head(head, self._membership.snapshot, rounds.book)
+                snapshot = self._membership.snapshot
+                assert snapshot is not None
+                may_ask = self._may_ask(head)
+                await rounds.on_head(head, snapshot, block_time, may_ask=may_ask)
+                if may_ask:
+                    self._weights.on_head(head, snapshot, rounds.book)
                     self._ledger.on_head(head)
                     if self._config.validator.peers:
-                        self._peers.on_head(head, self._membership.snapshot)
+                        self._peers.on_head(head, snapshot)
             except (ChainAway, ChainRejected) as error:
                 logger.warning("Block {}: {}", head.number, error)
 

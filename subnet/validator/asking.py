@@ -141,6 +141,9 @@ class Asker:
             self._store.record_answer(exchange.id, outcome.value.response, times, timed=exchange.timed)
             return True
         failure = failure_of(outcome)
+        if not exchange.timed:
+            # Resumed after our own restart: whatever keeps the miner from answering now is not its fault.
+            failure = Failure(Status.OURS, None, f"asked again after a restart: {failure.detail}", failure.prefix)
         if outcome.fault is not None and outcome.fault.code in ("unknown_epoch", "epoch_exhausted", "counter_used"):
             self._handshakes.pop(exchange.miner, None)
         logger.debug("Round {}: {} gave no answer: {}", exchange.asked.round, exchange.miner[:8], failure.detail)

@@ -77,7 +77,7 @@ class Rounds:
         self._deferred: dict[str, int] = {}
         self._next_open = 0
         self._pace = 1
-        self._interrupted = False
+        self._interrupted = True  # the first head takes up what an earlier process left
         self.broken: BaseException | None = None
         self.book: ScoreBook = scorebook.load_book(store.miners(), store.meta(scorebook.META_KEY))
 
@@ -85,20 +85,20 @@ class Rounds:
     def open(self) -> int:
         return len(self._tasks)
 
-    async def on_head(self, head: Head, snapshot: MetagraphSnapshot, block_time: float) -> None:
+    async def on_head(self, head: Head, snapshot: MetagraphSnapshot, block_time: float, *, may_ask: bool) -> None:
         """Takes up interrupted rounds, opens a new one when it is due, and lets time pass for slashed miners."""
         self._snapshot, self._block_time = snapshot, block_time
         if self.broken is not None:
             raise self.broken
         if self._interrupted and not self._tasks:
             self._interrupted = False
-            self.resume()
+            self._resume()
         self._pass_time(head.number)
-        if head.number >= self._next_open and len(self._tasks) < self._role.open_rounds:
+        if may_ask and head.number >= self._next_open and len(self._tasks) < self._role.open_rounds:
             self._next_open = head.number + self._role.round_blocks * self._pace
             await self._open(head, snapshot)
 
-    def resume(self) -> None:
+    def _resume(self) -> None:
         """Takes up every unsettled round of an earlier process, or of before the disk was full."""
         for opened in self._store.unsettled():
             if opened.id not in self._tasks:

@@ -45,6 +45,8 @@ def standing_message(
 ) -> Standing:  # fmt: skip
     """What the miner is told."""
     test = TestState.from_json(miner.test) if miner.test else None
+    if miner.reason is not None and not miner.reason.is_service_fault:
+        reasons = {**reasons, miner.reason: max(1, reasons.get(miner.reason, 0))}
     evidence = max(test.evidence(profile), 1.0) if test is not None and test.profile == profile.digest() else 1.0
     return Standing(
         version=PROTOCOL_VERSION, genesis=network.genesis, netuid=network.netuid, validator=network.validator,

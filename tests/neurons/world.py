@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -79,6 +80,8 @@ class World:
     folder: Path
     block_time: float = 1.0
     tempo: int = 10
+    model: str = ""
+    request_s: float = 15.0
     chain: Process | None = None
     endpoint: str = ""
     netuid: int = 0
@@ -131,10 +134,13 @@ class World:
         if role == "validator":
             common += [
                 "--validator.allow_private", "--validator.requests", "2", "--validator.max_tokens", "24",
-                "--validator.prompt_tokens", "120", "--validator.round_blocks", "4", "--validator.check_rate", "1.0",
+                "--validator.prompt_tokens", "700", "--validator.round_blocks", "4", "--validator.check_rate", "1.0",
                 "--validator.weights_blocks", "4", "--validator.commit_blocks", "10",
-                "--validator.request_timeout_s", "15", "--validator.reward", "handmade",
+                "--validator.request_timeout_s", str(self.request_s), "--validator.drain_s", "15",
+                "--validator.reward", "text" if self.model else "handmade",
             ]  # fmt: skip
+        if self.model:
+            common += ["--model.path", self.model]
         process = Process(name, [*common, *extra], self.folder / f"{name}.log", env or {})
         self.neurons[name] = process
         return process
@@ -166,6 +172,22 @@ class World:
         rows = snapshot["miners"] if snapshot else []
         return next((row for row in rows if row["hotkey"] == self.hotkeys[miner]), None)
 
+    def rows(self, validator: str, sql: str) -> list[tuple]:
+        """Rows of a validator's database, read while it may be running or dead."""
+        file = self.state(validator) / "validator.sqlite"
+        if not file.exists():
+            return []
+        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)) as db:
+            try:
+                return db.execute(sql).fetchall()
+            except sqlite3.OperationalError:
+                return []
+
+    def settled(self, validator: str) -> int:
+        """How many rounds of a validator are settled."""
+        found = self.rows(validator, "SELECT COUNT(*) FROM rounds WHERE phase = 3")
+        return found[0][0] if found else 0
+
     async def incentives(self) -> dict[str, float]:
         """Incentive on the chain by name."""
         chain = Chain(self.endpoint, timeout_s=10)
@@ -180,6 +202,22 @@ class World:
         for process in (*self.neurons.values(), self.chain):
             if process is not None:
                 process.end()
+
+
+def tiny_model(folder: Path) -> str:
+    """A two-layer random Llama with a byte tokenizer: the path of its manifest. Its replay takes milliseconds."""
+    from subnet.models.describe import describe
+    from subnet.models.manifest import Source
+    from subnet.verify.profile import load_profile
+    from tests.models.tiny import save_tiny
+
+    folder.mkdir()
+    save_tiny(folder, max_position_embeddings=1024)
+    made = describe(folder, name="tiny", source=Source("folder", "tiny", ""), licence="mit", store=folder / "store")
+    profile = json.loads(load_profile("smollm2-135m-instruct-fp32").to_json())
+    path = folder / "assay.json"
+    path.write_text(made.with_profile(profile).dumps())
+    return str(path)
 
 
 async def until(condition, seconds: float, what: str, every: float = 0.2):

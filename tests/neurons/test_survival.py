@@ -1,0 +1,207 @@
+"""What must not stop, lose or repeat anything: real processes, killed, stopped, cut off and confused."""
+
+import asyncio
+import os
+import signal
+import time
+
+import pytest
+
+from subnet.validator.values import Phase
+from tests.neurons.world import World, tiny_model, until
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+def new_world(tmp_path, model, **rest):
+    return World(tmp_path, block_time=0.5, model=model, request_s=4, **rest)
+
+
+async def running(world, validators=("validator",), miners=("honest",)):
+    """Opens the world with its neurons up and a round settled."""
+    await world.open(list(validators), list(miners))
+    for name in miners:
+        world.add("miner", name).start()
+    for name in validators:
+        world.add("validator", name).start()
+    await until(lambda: world.settled(validators[0]) >= 1, 120, "the first round is settled")
+
+
+def check_books(world, validator="validator"):
+    """No verdict lost, none counted twice: every answer judged once, and the tests hold exactly the checked tokens."""
+    unjudged = world.rows(
+        validator,
+        "SELECT e.id FROM exchanges e JOIN rounds r ON r.id = e.round WHERE r.phase = 3 AND e.response IS NOT NULL "
+        "AND e.selected IS NULL",
+    )
+    assert unjudged == []
+    positions = world.rows(validator, "SELECT miner, epoch, position FROM exchanges WHERE position IS NOT NULL")
+    assert len(set(positions)) == len(positions)
+    for hotkey, requests, answered, test in world.rows(
+        validator, "SELECT hotkey, requests, answered, json_extract(test, '$.tokens') FROM miners"
+    ):
+        of_miner = f"FROM exchanges e JOIN rounds r ON r.id = e.round WHERE r.phase = 3 AND e.miner = '{hotkey}'"
+        assert world.rows(validator, f"SELECT COUNT(*) {of_miner}") == [(requests,)]
+        answers = world.rows(validator, f"SELECT COUNT(*) {of_miner} AND e.status = 2")[0][0]
+        assert answers <= answered <= requests
+        assert world.rows(validator, f"SELECT COALESCE(SUM(e.checked), 0) {of_miner}") == [(test or 0,)]
+    accusations = world.rows(validator, "SELECT COUNT(*) FROM ledger WHERE kind = 2")
+    assert accusations == [(0,)]
+
+
+async def test_a_validator_killed_in_every_phase_of_a_round_loses_and_repeats_nothing(tmp_path, model):
+    world = new_world(tmp_path, model)
+    try:
+        await running(world)
+        validator = world.neurons["validator"]
+        for phase in (Phase.ASKING, Phase.CLOSED, Phase.SETTLED):
+            seen = world.rows("validator", "SELECT MAX(id) FROM rounds")[0][0]
+
+            def reached(phase=phase, seen=seen):
+                return world.rows("validator", f"SELECT id FROM rounds WHERE id > {seen} AND phase = {int(phase)}")
+
+            number = (await until(reached, 90, f"a round is {phase.name}", every=0.02))[0][0]
+            validator.kill()
+            row = world.rows("validator", "SELECT test FROM miners")
+            assert row, "what was settled before the kill is there"
+            validator.start()
+            await until(
+                lambda n=number: world.rows("validator", f"SELECT 1 FROM rounds WHERE id = {n} AND phase = 3"), 120,
+                f"round {number}, killed while {phase.name}, is settled",
+            )  # fmt: skip
+        before = world.settled("validator")
+        await until(lambda: world.settled("validator") >= before + 2, 60, "rounds go on")
+        assert validator.terminate() == 0
+        check_books(world)
+    finally:
+        world.close()
+
+
+async def test_a_chain_that_stalls_and_one_that_dies_are_waited_for(tmp_path, model):
+    world = new_world(tmp_path, model)
+    try:
+        await running(world)
+        chain, port = world.chain, int(world.endpoint.rsplit(":", 1)[1])
+        chain.signal(signal.SIGSTOP)
+        await asyncio.sleep(6)
+        assert world.neurons["validator"].alive and world.neurons["honest"].alive
+        page = await world.get("validator", "/healthz")
+        assert page is not None and page.status_code == 200, "the process answers while the chain is silent"
+        chain.signal(signal.SIGCONT)
+        before = world.settled("validator")
+        await until(lambda: world.settled("validator") >= before + 2, 90, "rounds go on after the stall")
+
+        chain.kill()
+        await asyncio.sleep(4)
+        assert world.neurons["validator"].alive and world.neurons["honest"].alive
+        await world.start_chain(port)
+        before = world.settled("validator")
+        await until(lambda: world.settled("validator") >= before + 2, 120, "rounds go on with the restarted chain")
+        weights = world.rows("validator", "SELECT COUNT(*) FROM weights WHERE reason = 'set'")[0][0]
+        more = "SELECT COUNT(*) FROM weights WHERE reason = 'set'"
+        await until(lambda: world.rows("validator", more)[0][0] > weights, 60, "weights are set again")
+        check_books(world)
+        assert all(world.neurons[name].alive for name in ("validator", "honest"))
+    finally:
+        world.close()
+
+
+async def test_miners_that_hang_die_restart_or_change_their_model_lose_score_and_nothing_else(tmp_path, model):
+    world = new_world(tmp_path, model)
+    try:
+        await running(world, miners=("honest", "troubled"))
+        troubled = world.neurons["troubled"]
+        hotkey = world.hotkeys["troubled"]
+
+        def reasons():
+            found = world.rows("validator", f"SELECT DISTINCT reason FROM exchanges WHERE miner = '{hotkey}'")
+            return {reason for (reason,) in found if reason is not None}
+
+        troubled.signal(signal.SIGSTOP)
+        await until(lambda: 200 in reasons(), 60, "a miner that hangs is late")
+        troubled.signal(signal.SIGCONT)
+
+        def answered_in(name, more_than):
+            sql = f"SELECT COUNT(*) FROM exchanges WHERE miner = '{world.hotkeys[name]}' AND status = 2"
+            return world.rows("validator", sql)[0][0] > more_than
+
+        await until(lambda: answered_in("troubled", 0), 60, "it answers again")
+        before = world.rows("validator", f"SELECT COUNT(*) FROM exchanges WHERE miner = '{hotkey}' AND status = 2")[0][
+            0
+        ]
+        troubled.kill()
+        await asyncio.sleep(3)
+        troubled.start()
+        await until(lambda: answered_in("troubled", before), 120, "it answers after a restart, in a new epoch")
+        assert len(world.rows("validator", f"SELECT epoch FROM chains WHERE miner = '{hotkey}'")) >= 2
+
+        troubled.kill()
+        other = world.add("miner", "troubled", "--model.path", "")
+        other.start()
+        told = f"SELECT json_extract(score, '$.last.answered') FROM miners WHERE hotkey = '{hotkey}'"
+        await until(lambda: world.rows("validator", told) == [(0,)], 120, "a miner of another model earns nothing")
+        check_books(world)
+        row = await world.miner_row("validator", "troubled")
+        assert row["standing"] == "good" and row["verdict"] != "inconsistent"
+    finally:
+        world.close()
+
+
+async def test_sigterm_in_a_busy_moment_ends_everything_cleanly(tmp_path, model):
+    world = new_world(tmp_path, model)
+    try:
+        await running(world)
+        await until(
+            lambda: world.rows("validator", "SELECT 1 FROM rounds WHERE phase = 1"), 60, "a round is asking", every=0.02
+        )
+        children = _children(world.neurons["validator"].popen.pid)
+        assert children, "the replay runs in a child process"
+        began = time.monotonic()
+        assert world.neurons["validator"].terminate(30) == 0
+        assert world.neurons["honest"].terminate(30) == 0
+        assert time.monotonic() - began < 30
+        assert not [pid for pid in children if _alive(pid)]
+        check_books(world)
+    finally:
+        world.close()
+
+
+def _children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(text) for text in file.read().split()]
+
+
+def _alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def _resident_mb(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+
+
+@pytest.mark.slow
+async def test_days_of_blocks_in_minutes_with_flat_memory(tmp_path, model):
+    """Fast blocks and rounds for eight minutes: memory of every process stays where it was after the first two."""
+    world = World(tmp_path, block_time=0.25, model=model, request_s=2)
+    try:
+        await running(world, miners=("honest", "other"))
+        pids = {name: process.popen.pid for name, process in world.neurons.items()}
+        await asyncio.sleep(120)
+        before = {name: _resident_mb(pid) for name, pid in pids.items()}
+        await asyncio.sleep(360)
+        after = {name: _resident_mb(pid) for name, pid in pids.items()}
+        for name in pids:
+            assert after[name] < 1.1 * before[name] + 10, (name, before[name], after[name])
+        assert world.settled("validator") > 100
+        check_books(world)
+    finally:
+        world.close()
