@@ -31,7 +31,7 @@ from reward.composite import handmade
 from reward.embedding import load_embedder
 from reward.head import SCORE_ONE, Head, LearnedReward, load_head
 from reward.reference import ReferenceModel
-from reward.signals import SCALARS, SignalReader, Signals
+from reward.signals import SignalReader, Signals
 from reward.training.corpus import hand_pairs
 from reward.training.dataset import GOOD, Example, SignalCache
 from reward.training.fit import FitOptions, auc_by_kind, fit
@@ -62,7 +62,7 @@ def main() -> int:
     """Measure and write."""
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parse.add_argument("--quick", action="store_true", help="a quarter of the prompts, no refits, no docs")
-    parse.add_argument("--cache", type=Path, default=ROOT / ".cache" / "reward-signals.pkl", help="cache of signals")
+    parse.add_argument("--cache", type=Path, default=ROOT / "build" / "reward-signals.pkl", help="cache of signals")
     parse.add_argument("--models", type=Path, default=None, help="folder of converted models, if not the user's cache")
     parse.add_argument("--threads", type=int, default=2, help="threads for the timing")
     options = parse.parse_args()
@@ -80,7 +80,7 @@ def main() -> int:
         "head": {"sha256": head.digest, "parameters": head.parameters},
         "held_out": {"prompts": len({item.pair for item in held}), "completions": len(held)},
         "auc": table(held, cache.read(held), head),
-        "auc_model_answers": table(own, cache.read(own), head),
+        "auc_model_answers": table(own, cache.read(own), head) if own else {},
         "seconds": timing(reader, head),
         "reproducibility": reproducibility(reader, head, options.threads),
     }
@@ -105,12 +105,13 @@ def unseen(cache: SignalCache, held: Sequence[Example], head: Head) -> dict[str,
     """AUC on each trained kind of a head that was fitted without it."""
     options = FitOptions()
     train, own = training_examples(), model_examples(False)
-    tables = [table_of(items, cache.read(items), options.blocks, 10_000 * n) for n, items in enumerate((train, own))]
+    sides = [items for items in (train, own) if items]
+    tables = [table_of(items, cache.read(items), options.blocks, 10_000 * n) for n, items in enumerate(sides)]
     whole, judged = joined(*tables), table_of(held, cache.read(held), options.blocks)
     found = {}
     torch.set_num_threads(1)
     for kind in TRAINED:
-        refitted = fit(whole.without([kind]), SCALARS, options, {})
+        refitted = fit(whole.without([kind]), options, {})
         found[kind] = round(evaluate(refitted, judged)[kind], 4)
         logger.info("without {}: {:.3f}", kind, found[kind])
     return found
@@ -202,11 +203,12 @@ def markdown(result: dict[str, Any]) -> str:
         lines.append(f"| {kind} | {'yes' if trained else 'no'} | {cells} | {other} |")
     means = {name: statistics.mean(values.values()) for name, values in result["auc"].items()}
     lines.append("| **mean** | | " + " | ".join(f"**{means[name]:.3f}**" for name in columns) + " | |")
-    lines += ["", "The same with the reference model's own answers to held-out prompts as the good ones:", ""]
-    lines += ["| kind | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
-    for kind in result["auc_model_answers"]["head"]:
-        cells = " | ".join(f"{result['auc_model_answers'][name][kind]:.3f}" for name in columns)
-        lines.append(f"| {kind} | {cells} |")
+    if result["auc_model_answers"]:
+        lines += ["", "The same with the reference model's own answers to held-out prompts as the good ones:", ""]
+        lines += ["| kind | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+        for kind in result["auc_model_answers"]["head"]:
+            cells = " | ".join(f"{result['auc_model_answers'][name][kind]:.3f}" for name in columns)
+            lines.append(f"| {kind} | {cells} |")
     seconds = result["seconds"]
     lines += [
         "",

@@ -28,13 +28,13 @@ from typing import Any
 
 import numpy as np
 
-from reward.composite import EMPTY, components
+from reward.composite import EMPTY, FLOOR, RAMPS, components
 from reward.model import Component, Conversation, RewardScore
 from reward.signals import SCALAR_NAMES, SignalReader, Signals, scalars
 from subnet.errors import RewardError
 
 DEFAULT_HEAD = "head.json"
-PINNED_HEAD = "unset"
+PINNED_HEAD = "81109008414a6a1d7fbc7f78c50914959b159182ac3bd8b6b75a846a8f9eaac5"
 """SHA-256 of the canonical form of the shipped head; `scripts/train_reward.py` prints it."""
 
 ONE = 1 << 12
@@ -168,14 +168,23 @@ def features(signals: Sequence[Signals], blocks: Sequence[str]) -> np.ndarray:
     return np.stack([np.concatenate([BLOCKS[name](item) for name in blocks]) for item in signals])
 
 
+def _components(signals: Signals) -> np.ndarray:
+    values = np.array([part.value for part in components(signals)])
+    return np.array([*values, np.log(np.maximum(FLOOR, values)).mean()])
+
+
 BLOCKS = {
     "scalars": scalars,
+    "components": _components,
     "product": lambda signals: signals.question.astype(np.float64) * signals.answer,
     "answer": lambda signals: signals.answer.astype(np.float64),
     "question": lambda signals: signals.question.astype(np.float64),
     "state": lambda signals: signals.state.astype(np.float64),
 }
-"""Blocks of inputs: the scalar signals; the product of both embeddings, the embeddings, the last hidden state."""
+"""Blocks of inputs: the scalar signals; the components of the hand-made reward and the logarithm of their
+product; the product of both embeddings, the embeddings, the last hidden state."""
+WIDTHS = {"scalars": len(SCALAR_NAMES), "components": len(RAMPS) + 1}
+"""Inputs of the blocks that are readable signals; the others are embeddings."""
 
 
 def load_head(path: Path | None = None, pinned: str | None = PINNED_HEAD) -> Head:

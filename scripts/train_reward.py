@@ -14,6 +14,9 @@ import json
 import platform
 import sys
 from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import torch
@@ -23,7 +26,7 @@ from reward.composite import handmade
 from reward.embedding import PINNED, load_embedder
 from reward.head import DEFAULT_HEAD
 from reward.reference import ReferenceModel
-from reward.signals import SCALARS, SignalReader
+from reward.signals import SignalReader
 from reward.training.corpus import hand_pairs
 from reward.training.dataset import Example, SignalCache
 from reward.training.fit import FitOptions, auc_by_kind, fit
@@ -41,14 +44,14 @@ from subnet.models import load_model, load_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "reward" / "data"
-GENERATED_PROMPTS = 96
+GENERATED_PROMPTS = 64
 
 
 def arguments() -> argparse.ArgumentParser:
     """The command line."""
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parse.add_argument("--out", type=Path, default=DATA / DEFAULT_HEAD, help="where to write the head")
-    parse.add_argument("--cache", type=Path, default=ROOT / ".cache" / "reward-signals.pkl", help="cache of signals")
+    parse.add_argument("--cache", type=Path, default=ROOT / "build" / "reward-signals.pkl", help="cache of signals")
     parse.add_argument("--models", type=Path, default=None, help="folder of converted models, if not the user's cache")
     parse.add_argument("--threads", type=int, default=2, help="threads for reading signals; the fit always uses one")
     parse.add_argument("--regenerate", action="store_true", help="answer the prompts with the reference model again")
@@ -82,12 +85,13 @@ def main() -> int:
     cache = SignalCache(options.cache, reader)
     fitted = FitOptions()
     train, own, held, own_held = training_examples(), model_examples(False), held_out_examples(), model_examples(True)
-    tables = [
-        table_of(items, cache.read(items), fitted.blocks, 10_000 * n)
-        for n, items in enumerate((train, own, held, own_held))
-    ]
+    tables = {
+        name: table_of(items, cache.read(items), fitted.blocks, 10_000 * number)
+        for number, (name, items) in enumerate({"train": train, "own": own, "held": held, "own_held": own_held}.items())
+        if items
+    }
     torch.set_num_threads(1)
-    record = {
+    record: dict[str, Any] = {
         "script": "scripts/train_reward.py",
         "options": dataclasses.asdict(fitted),
         "corpus_sha256": corpus_digest(train, own),
@@ -98,13 +102,14 @@ def main() -> int:
         "reference_model": load_model(cache=options.models).model_id.hex(),
         "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
     }
-    draft = fit(joined(tables[0], tables[1]), SCALARS, fitted, {})
-    record["held_out_auc"] = {kind: round(value, 4) for kind, value in evaluate(draft, tables[2]).items()}
-    record["held_out_auc_model_answers"] = {k: round(v, 4) for k, v in evaluate(draft, tables[3]).items()}
+    draft = fit(joined(*(tables[name] for name in ("train", "own") if name in tables)), fitted, {})
+    for name, table in tables.items():
+        if name in ("held", "own_held"):
+            record[f"auc_{name}"] = {kind: round(value, 4) for kind, value in evaluate(draft, table).items()}
     head = dataclasses.replace(draft, record=record)
     options.out.write_text(json.dumps(head.to_json(), sort_keys=True) + "\n", encoding="ascii")
     baseline = _baseline(held, cache)
-    for kind, value in record["held_out_auc"].items():
+    for kind, value in record["auc_held"].items():
         logger.info("{:<16} head {:.3f}  handmade {:.3f}", kind, value, baseline[kind])
     logger.info("{} parameters, hash {}", head.parameters, head.digest)
     sys.stdout.write(head.digest + "\n")

@@ -77,8 +77,13 @@ def hand_pairs() -> list[Pair]:
 
 
 def generated_pairs() -> list[Pair]:
-    """The reference model's own answers, complete ones only, with worse models' answers to the same prompt."""
+    """The reference model's own answers, complete ones only, with worse models' answers to the same prompt.
+
+    Empty where they have not been generated.
+    """
     path = resources.files("reward") / "data" / "generated.jsonl"
+    if not path.is_file():
+        return []
     pairs = []
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)

@@ -8,9 +8,9 @@ Everything runs in float64 on one thread from a fixed seed, so a rerun gives the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,25 +18,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reward.head import CLIP, ONE, WEIGHT_LIMIT, Head, Layer
+from reward.head import ONE, WEIGHT_LIMIT, WIDTHS, Head, Layer
 from reward.training.dataset import GOOD
 
 
 @dataclass(frozen=True, slots=True)
 class FitOptions:
-    """Hyperparameters. `hidden` are the widths of the hidden layers."""
+    """Hyperparameters.
 
-    blocks: tuple[str, ...] = ("scalars", "product", "answer")
-    hidden: tuple[int, ...] = (24, 12)
-    steps: int = 600
-    rate: float = 3e-3
-    decay: float = 2e-2
-    dropout: float = 0.2
-    noise: float = 0.1
+    The head is an ensemble in one network: `members` nets of one hidden layer of `hidden` units each are
+    fitted from different seeds and laid side by side; the output is their mean.
+    """
+
+    blocks: tuple[str, ...] = ("scalars", "components", "state")
+    hidden: int = 8
+    members: int = 4
+    steps: int = 250
+    rate: float = 8e-3
+    decay: float = 0.1
+    noise: float = 0.2
+    """standard deviation of the uniform noise on the standardised inputs while fitting"""
     pairwise: float = 0.5
     """Share of the part within pairs in the loss."""
-    embedding_scale: float = 0.3
-    """Weight of the embedding blocks' inputs relative to the scalars', after standardising."""
+    embedding_scale: float = 0.1
+    """Weight of the embedding blocks' inputs relative to the readable signals', after standardising."""
     seed: int = 5
 
 
@@ -55,53 +60,49 @@ class Table:
         return Table(self.features[keep], self.pairs[keep], left)
 
 
-def fit(table: Table, scalars: int, options: FitOptions, record: Mapping[str, Any]) -> Head:
-    """A head trained on the table. The first `scalars` inputs are scalar signals, the rest embeddings."""
-    torch.manual_seed(options.seed)
-    shift, scale = standardise(table.features, scalars, options.embedding_scale)
+def fit(table: Table, options: FitOptions, record: Mapping[str, Any]) -> Head:
+    """A head trained on the table."""
+    plain = sum(WIDTHS[name] for name in options.blocks if name in WIDTHS)
+    shift, scale = standardise(table.features, plain, options.embedding_scale)
     x = torch.from_numpy(np.clip((table.features - shift) * scale, -4.0, 4.0))
-    net = network(x.shape[1], options)
     good, bad, weight = _preferences(table)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=options.decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.steps)
-    for _ in range(options.steps):
-        optimiser.zero_grad()
-        z = net(x + options.noise * torch.randn_like(x)).squeeze(1)
-        within = (F.softplus(z[bad] - z[good]) * weight).sum()
-        across = 0.5 * F.softplus(-z[torch.unique(good)]).mean() + 0.5 * (F.softplus(z[bad]) * weight).sum()
-        (options.pairwise * within + (1.0 - options.pairwise) * across).backward()
-        optimiser.step()
-        schedule.step()
-    return Head(options.blocks, shift, scale, quantised_layers(net), dict(record))
+    spread = options.noise * math.sqrt(12.0)
+    nets = []
+    for member in range(options.members):
+        torch.manual_seed(options.seed + member)
+        first = nn.Linear(x.shape[1], options.hidden, dtype=torch.float64)
+        last = nn.Linear(options.hidden, 1, dtype=torch.float64)
+        net = nn.Sequential(first, nn.ReLU(), last)
+        optimiser = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=options.decay)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.steps)
+        for _ in range(options.steps):
+            optimiser.zero_grad()
+            z = net(x + spread * (torch.rand_like(x) - 0.5)).squeeze(1)
+            within = (F.softplus(z[bad] - z[good]) * weight).sum()
+            across = 0.5 * F.softplus(-z[torch.unique(good)]).mean() + 0.5 * (F.softplus(z[bad]) * weight).sum()
+            (options.pairwise * within + (1.0 - options.pairwise) * across).backward()
+            optimiser.step()
+            schedule.step()
+        nets.append((first, last))
+    return Head(options.blocks, shift, scale, side_by_side(nets), dict(record))
 
 
-def standardise(features: np.ndarray, scalars: int, embedding_scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Shift and scale of each input: the mean and one over the spread of the training set."""
+def standardise(features: np.ndarray, plain: int, embedding_scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Shift and scale of each input, the mean and one over the spread. The first `plain` are readable signals."""
     shift, spread = features.mean(axis=0), features.std(axis=0)
     scale = 1.0 / np.maximum(spread, 1e-3)
-    scale[scalars:] *= embedding_scale
+    scale[plain:] *= embedding_scale
     # Rounded, so that the last bits of a sum do not depend on the machine that trains.
     return np.round(shift, 6), np.round(scale, 4)
 
 
-def network(inputs: int, options: FitOptions) -> nn.Sequential:
-    """Linear layers and ReLU, with dropout while training."""
-    widths = (inputs, *options.hidden)
-    parts: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        parts += [nn.Linear(before, after, dtype=torch.float64), nn.ReLU(), nn.Dropout(options.dropout)]
-    parts.append(nn.Linear(widths[-1], 1, dtype=torch.float64))
-    return nn.Sequential(*parts)
-
-
-def quantised_layers(net: nn.Sequential) -> tuple[Layer, ...]:
-    """The linear layers in units of 2^-12."""
-    layers = []
-    for part in net:
-        if isinstance(part, nn.Linear):
-            weights, biases = (_fixed(value) for value in (part.weight, part.bias))
-            layers.append(Layer(weights, biases))
-    return tuple(layers)
+def side_by_side(nets: Sequence[tuple[nn.Linear, nn.Linear]]) -> tuple[Layer, Layer]:
+    """One network in units of 2^-12 that computes the mean of several."""
+    rows, biases = torch.cat([first.weight for first, _ in nets]), torch.cat([first.bias for first, _ in nets])
+    mean = torch.cat([last.weight for _, last in nets], dim=1) / len(nets)
+    return Layer(_fixed(rows), _fixed(biases)), Layer(
+        _fixed(mean), _fixed(torch.stack([last.bias for _, last in nets]).mean(dim=0))
+    )
 
 
 def _fixed(value: Tensor) -> np.ndarray:
@@ -146,6 +147,3 @@ def auc_by_kind(scores: np.ndarray, kinds: Sequence[str], pairs: np.ndarray) -> 
         base = (names == GOOD) & np.isin(pairs, pairs[chosen])
         result[kind] = auc(scores[base], scores[chosen])
     return result
-
-
-__all__ = ["CLIP", "FitOptions", "Table", "auc", "auc_by_kind", "fit", "network", "quantised_layers", "standardise"]

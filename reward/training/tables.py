@@ -12,6 +12,7 @@ from reward.training.corpus import exact_pairs, generated_pairs, hand_pairs
 from reward.training.dataset import ALL_KINDS, Example, examples
 from reward.training.fit import Table, auc_by_kind
 from reward.training.spoil import TRAINED, wrong
+from subnet.errors import RewardError
 
 EXACT_PAIRS = 48
 TRAIN_SHARE = 0.6
@@ -45,6 +46,8 @@ def table_of(
 ) -> Table:
     """Examples with signals as a table; an example without words has none and is left out."""
     kept = [(item, found) for item, found in zip(items, signals, strict=True) if found is not None]
+    if not kept:
+        raise RewardError("there are no examples; is reward/data/generated.jsonl empty? make it with --regenerate")
     return Table(
         features([found for _, found in kept], blocks),
         np.array([item.pair + offset for item, _ in kept]),

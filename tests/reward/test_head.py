@@ -105,8 +105,8 @@ def test_float_noise_of_another_machine_moves_no_score_by_1e_4(head, reader):
     plain = features(signals, head.blocks)
     stream = np.random.default_rng(1)
     base = head.scores(head.quantise(plain)) / SCORE_ONE
-    noise = np.full(plain.shape[1], 1e-7)
-    noise[:SCALARS] = 1e-5
+    noise = np.full(plain.shape[1], 1e-5)  # what was seen between batches of other shapes, hidden states included
+    noise[:SCALARS] = 2e-5
     worst = 0.0
     for _ in range(50):
         shaken = plain + noise * stream.normal(size=plain.shape)
@@ -116,7 +116,7 @@ def test_float_noise_of_another_machine_moves_no_score_by_1e_4(head, reader):
 
 def test_batch_and_order_change_no_score_by_1e_4(head, reader):
     reward = LearnedReward(reader, head)
-    texts = [GOOD, *BAD.values(), ""]
+    texts = [GOOD, BAD["refused"], BAD["truncated"], ""]
     together = [score.value for score in reward.score([SKY] * len(texts), texts)]
     backwards = [score.value for score in reward.score([SKY] * len(texts), texts[::-1])][::-1]
     alone = [reward.score([SKY], [text])[0].value for text in texts]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reward.training.fit import FitOptions, Table, auc, auc_by_kind, fit, standardise
 
-OPTIONS = FitOptions(blocks=("scalars",), hidden=(8,), steps=120)
+OPTIONS = FitOptions(blocks=("scalars",), hidden=4, members=2, steps=120, decay=0.01)
 
 
 def toy(seed: int = 0, pairs: int = 40) -> Table:
@@ -26,7 +26,7 @@ def toy(seed: int = 0, pairs: int = 40) -> Table:
 
 
 def test_learns_a_preference_and_keeps_it_on_new_data():
-    head = fit(toy(), 6, OPTIONS, {})
+    head = fit(toy(), OPTIONS, {})
     other = toy(seed=9)
     found = auc_by_kind(head.scores(head.quantise(other.features)), other.kinds, other.pairs)
     assert found["a"] > 0.97
@@ -35,7 +35,7 @@ def test_learns_a_preference_and_keeps_it_on_new_data():
 
 def test_same_seed_gives_the_same_head():
     torch.set_num_threads(1)
-    assert fit(toy(), 6, OPTIONS, {}).digest == fit(toy(), 6, OPTIONS, {}).digest
+    assert fit(toy(), OPTIONS, {}).digest == fit(toy(), OPTIONS, {}).digest
 
 
 def test_leaving_a_kind_out_leaves_its_examples_out():
