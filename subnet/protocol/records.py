@@ -141,10 +141,14 @@ def _check_depth(source: str) -> None:
     if source.count("[") + source.count("{") <= limits.MAX_JSON_DEPTH:
         return
     depth = 0
-    for bracket in _BRACKET.findall(_STRING.sub("", source)):
-        depth += 1 if bracket in "[{" else -1
-        if depth > limits.MAX_JSON_DEPTH:
-            raise MalformedMessage(f"message nests deeper than {limits.MAX_JSON_DEPTH} levels")
+    for found in _STRING_OR_BRACKET.finditer(source):
+        token = found.group()
+        if token in "[{":
+            depth += 1
+            if depth > limits.MAX_JSON_DEPTH:
+                raise MalformedMessage(f"message nests deeper than {limits.MAX_JSON_DEPTH} levels")
+        elif token in "]}":
+            depth -= 1
 
 
 def _unique(pairs: list[tuple[str, JsonValue]]) -> Mapping[str, JsonValue]:
@@ -160,6 +164,5 @@ def _refuse(number: str) -> NoReturn:
 
 # The closing quote is optional and the repetition possessive: an unterminated string is consumed to its end in one
 # pass, so that no message makes the expression try again from every quote in it.
-_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_BRACKET = re.compile(r"[\[\]{}]")
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse)
