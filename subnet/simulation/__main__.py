@@ -151,7 +151,9 @@ def _world(options: argparse.Namespace) -> World:
 
 def _play(options: argparse.Namespace, world: World, cheats: Sequence[Cheat], console: Console) -> Played:
     rates = options.rates or (QUICK_RATES if options.quick else DEFAULT_RATES)
-    durations = _others(options.slashes, () if options.quick else DEFAULT_SLASHES, world.slash_epochs)
+    durations = _others(options.slashes, () if options.quick else DEFAULT_SLASHES)
+    # The world's own duration is played again, in a world of only such cheats as the others are compared in.
+    durations = sorted({*durations, world.slash_epochs}) if durations else []
     sizes = _others(options.sizes, () if options.quick else DEFAULT_SIZES, world.validators)
     alone = bool(durations or sizes) and world.sharing
     price = Price(options.decode_seconds, options.replay_seconds)
@@ -170,11 +172,9 @@ def _play(options: argparse.Namespace, world: World, cheats: Sequence[Cheat], co
         by_slash = {epochs: play(replace(world, slash_epochs=epochs), waiting, one_rate) for epochs in durations}
         by_size = {validators: play(replace(world, validators=validators), miners) for validators in sizes}
         unshared = play(replace(world, sharing=False), miners) if alone else None
-    if durations:
-        by_slash[world.slash_epochs] = main_sweep
     if sizes:
         by_size[world.validators] = main_sweep
-    return Played(main_sweep, dict(sorted(by_slash.items())), dict(sorted(by_size.items())), unshared)
+    return Played(main_sweep, by_slash, dict(sorted(by_size.items())), unshared)
 
 
 def _slash_rate(rates: Sequence[float]) -> float:
@@ -182,8 +182,8 @@ def _slash_rate(rates: Sequence[float]) -> float:
     return min(rates, key=lambda rate: abs(math.log(rate / 0.01)))
 
 
-def _others(chosen: Sequence[int] | None, default: Sequence[int], played: int) -> list[int]:
-    """The values to compare with, without the one that is played anyway; 0 stands for none."""
+def _others(chosen: Sequence[int] | None, default: Sequence[int], played: int | None = None) -> list[int]:
+    """The values to compare with, without one that is played anyway; 0 stands for none."""
     return [value for value in (default if chosen is None else chosen) if value and value != played]
 
 
