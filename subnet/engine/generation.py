@@ -19,6 +19,7 @@ from loguru import logger
 
 from subnet.engine.causal import CausalModel
 from subnet.engine.decode import Choose, Completion, DecodeJob, DecodeSession, Emission, check_job, seeded_choice
+from subnet.engine.llama import LlamaModel, arranged_for_decoding
 from subnet.errors import EngineError
 
 
@@ -106,7 +107,8 @@ class GenerationEngine:
     """Continuous batching over a model. Use as `async with GenerationEngine(...) as engine`, from one event loop.
 
     slots: sequences decoded together. queue: requests that may wait for a slot. capacity: tokens a slot holds, prompt
-    and completion. threads: torch's intra-op threads, None leaves them as they are.
+    and completion. threads: torch's intra-op threads, None leaves them as they are. arrange: copy the weights of a
+    float32 model on a CPU into the layout in which decoding is faster.
     """
 
     def __init__(
@@ -119,7 +121,10 @@ class GenerationEngine:
         choose: Choose = seeded_choice,
         prompt_tokens_per_step: int = 512,
         threads: int | None = None,
+        arrange: bool = True,
     ) -> None:
+        if arrange and isinstance(model, LlamaModel):
+            model = arranged_for_decoding(model)
         if queue < 0:
             raise EngineError(f"the queue holds {queue} requests; it needs 0 or more")
         self._model = model

@@ -120,8 +120,11 @@ class LlamaModel:
         return self.weights[EMBEDDING].device
 
     def with_weights(self, changed: Mapping[str, Tensor]) -> LlamaModel:
-        """The same model with some weights replaced. Raises EngineError on an unknown name."""
-        unknown = sorted(set(changed) - set(self.weights))
+        """The same model with some weights replaced. A model with tied embeddings may be given a head of its own.
+
+        Raises EngineError on an unknown name.
+        """
+        unknown = sorted(set(changed) - set(self.weights) - {HEAD})
         if unknown:
             raise EngineError(f"the model has no weight {unknown[0]!r}")
         return replace(self, weights={**self.weights, **changed})
@@ -172,6 +175,19 @@ class LlamaModel:
         if self.hooks.linear_input:
             x = self.hooks.linear_input(x, name)
         return F.linear(x, weight)
+
+
+def arranged_for_decoding(model: LlamaModel) -> LlamaModel:
+    """The same model with its float32 matrices stored by columns, for decoding on a CPU.
+
+    Products with the few rows of a decoding step are a fifth to a third faster so; those of replay are not. It takes a
+    private copy of the matrices, where the loaded ones are mapped and shared. Other models are returned as they are.
+    """
+    if model.dtype != torch.float32 or model.device.type != "cpu":
+        return model
+    matrices = {name: w for name, w in model.weights.items() if w.dim() == 2 and name != EMBEDDING}
+    matrices.setdefault(HEAD, model.weights[EMBEDDING])
+    return model.with_weights({name: w.t().contiguous().t() for name, w in matrices.items()})
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

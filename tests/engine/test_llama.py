@@ -5,7 +5,7 @@ import torch
 
 from subnet.engine.attention import packed_causal
 from subnet.engine.hooks import ForwardHooks
-from subnet.engine.llama import LlamaModel, LlamaShape
+from subnet.engine.llama import LlamaModel, LlamaShape, arranged_for_decoding
 from subnet.engine.replay import ReplayJob, replay_logits
 from subnet.errors import EngineError
 from subnet.models import load_model, load_tokenizer
@@ -74,6 +74,13 @@ def test_changed_weights_change_a_second_model_only(tiny: LlamaModel) -> None:
         tiny.with_weights({"model.layers.9.x": torch.zeros(1)})
     with pytest.raises(EngineError, match="shape"):
         tiny.with_weights({name: torch.zeros(3, 3)})
+
+
+def test_the_layout_for_decoding_changes_no_value(tiny: LlamaModel) -> None:
+    arranged = arranged_for_decoding(tiny)
+    assert all(torch.equal(arranged.weights[name], weight) for name, weight in tiny.weights.items())
+    assert arranged.weights["model.layers.0.mlp.up_proj.weight"].t().is_contiguous()
+    torch.testing.assert_close(logits(arranged, [1, 2, 3]), logits(tiny, [1, 2, 3]), atol=1e-4, rtol=1e-4)
 
 
 def test_an_incomplete_checkpoint_is_refused(tiny: LlamaModel) -> None:
