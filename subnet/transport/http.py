@@ -177,7 +177,15 @@ class Exchange(asyncio.Protocol):
 
     # httptools callbacks
 
+    def on_message_begin(self) -> None:
+        if self._done:
+            # A second answer to one request: the first stands, and the connection is not used again.
+            self._keep_alive = False
+            self.close()
+
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._done:
+            return
         self._header_count += 1
         key = name.decode("latin-1").lower()
         if self._header_count > MAX_HEADERS or (key in self.headers and key in _SINGLE):
@@ -185,6 +193,8 @@ class Exchange(asyncio.Protocol):
         self.headers[key] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
+        if self._done:
+            return
         assert self._parser is not None
         status = self._parser.get_status_code()
         if 100 <= status < 200:
@@ -203,6 +213,8 @@ class Exchange(asyncio.Protocol):
         self._notify()
 
     def on_body(self, body: bytes) -> None:
+        if self._done:
+            return
         self._size += len(body)
         if self._size > self._cap:
             self._fail(AnswerTooLarge(f"the answer exceeds {self._cap} bytes"))
@@ -211,6 +223,8 @@ class Exchange(asyncio.Protocol):
         self._notify()
 
     def on_message_complete(self) -> None:
+        if self._done:
+            return
         if not self._head_done:
             self.headers = {}
             return
