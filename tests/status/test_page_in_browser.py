@@ -10,7 +10,7 @@ import uvicorn
 
 from scripts.chromium import chromium, find_chromium
 from subnet.status.page import app
-from subnet.status.snapshot import LedgerStatus
+from subnet.status.snapshot import LedgerStatus, MinerStatus
 from subnet.status.source import Source, SourceUnavailable
 from tests.status.example import BUNDLE, LABELS, hotkey, snapshot
 
@@ -108,6 +108,16 @@ def test_a_bundle_can_be_fetched_from_the_ledger(tab):
     link = "document.querySelector('#ledger a')"
     assert tab.evaluate(f"{link}.getAttribute('href')") == f"evidence/0/{BUNDLE}"
     assert tab.evaluate(f"fetch({link}.href).then((r) => r.text())") == "evidence"
+
+
+def test_a_miner_that_nobody_checked_yet_says_so(tab, validators):
+    fresh = MinerStatus(uid=2, hotkey=hotkey(2), verdict="unchecked", standing="unchecked", evidence=0.0)
+    validators.seen[0] = replace(validators.seen[0], miners=(fresh,), epochs=(), ledger=())
+    tab.wait_for("document.querySelectorAll('#tests figure').length === 1")
+    assert text(tab, "#tests figcaption").split() == ["2", "honest", "·", "unchecked"]
+    assert "no token checked yet" in tab.evaluate("document.querySelector('#tests svg').textContent")
+    assert text(tab, "#incentives") == "No miner has earned anything yet."
+    assert text(tab, "#ledger tbody") == "No accusation so far."
 
 
 def test_rounds_do_not_hide_the_accusations(tab):

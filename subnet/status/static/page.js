@@ -60,7 +60,7 @@ function verdictOf(miner) {
 
 function verdictText(miner) {
   const sign = { consistent: "✓", inconsistent: "✗", abstain: "–", unchecked: "·" }[verdictOf(miner)];
-  const standing = miner.standing === "good" ? "" : `, ${miner.standing}`;
+  const standing = ["good", miner.verdict].includes(miner.standing) ? "" : `, ${miner.standing}`;
   return `${sign} ${miner.verdict}${standing}`;
 }
 
@@ -122,7 +122,7 @@ function testFigure(miner, labels, last) {
   const [width, height, left, right, top, bottom] = [320, 130, 26, 10, 12, 18];
   const points = miner.history.filter(([, evidence]) => evidence !== null);
   const ceiling = miner.threshold + 1;
-  const x = (tokens) => left + ((width - left - right) * tokens) / last;
+  const x = (tokens) => left + ((width - left - right) * tokens) / Math.max(last, 1);
   const y = (evidence) => top + (height - top - bottom) * (1 - Math.min(Math.max(evidence, 0), ceiling) / ceiling);
   const verdict = verdictOf(miner);
   const name = nameOf(miner.hotkey, labels);
@@ -134,7 +134,7 @@ function testFigure(miner, labels, last) {
     shape("text", { class: "threshold-label", x: left - 5, y: y(miner.threshold) + 4, "text-anchor": "end" },
       fixed(miner.threshold, 0)),
     shape("text", { x: left - 5, y: y(0) + 4, "text-anchor": "end" }, "0"),
-    shape("text", { x: width - right, y: height - 4, "text-anchor": "end" }, `${count(last)} tokens`),
+    shape("text", { x: width - right, y: height - 4, "text-anchor": "end" }, last ? `${count(last)} tokens` : "tokens"),
   );
   if (points.length) {
     const path = points.map(([tokens, evidence]) => `${x(tokens).toFixed(1)},${y(evidence).toFixed(1)}`).join(" ");
@@ -144,6 +144,7 @@ function testFigure(miner, labels, last) {
       shape("circle", { class: `tip ${verdict}`, cx: x(tokens), cy: y(evidence), r: 3 }),
     );
   }
+  if (!points.length) svg.append(shape("text", { x: left + 8, y: y(0) - 8 }, "no token checked yet"));
   const caption = element("figcaption", {}, element("b", {}, `${miner.uid} ${name}`),
     element("span", { class: verdict }, verdictText(miner)));
   return element("figure", {}, caption, svg);
@@ -156,7 +157,7 @@ function testSummary(miner, name) {
 
 function testFigures({ miners, labels }) {
   if (!miners.length) return [element("p", { class: "empty" }, "No miner has been checked yet.")];
-  const last = Math.max(1, ...miners.map((m) => (m.history.length ? m.history[m.history.length - 1][0] : 0)));
+  const last = Math.max(0, ...miners.map((m) => (m.history.length ? m.history[m.history.length - 1][0] : 0)));
   return miners.map((miner) => testFigure(miner, labels, last));
 }
 
