@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[.!?…][\"'”’)\]])\s+|\n+")
+_END = re.compile(r"[.!?…][\"'”’)\]*_`]*(?=\s|$)|\n")
 CLOSERS = "\"'”’)]*`_"
 
 _FUNCTION_WORDS = """
@@ -92,6 +93,18 @@ def ends_closed(text: str) -> float:
         return 1.0
     bare = stripped.rstrip(CLOSERS)
     return 1.0 if bare and bare[-1] in ".!?…。！？;" else 0.0
+
+
+def whole_sentences(text: str) -> str:
+    """The text up to its last full sentence or line; the text itself where there is none.
+
+    For answers that the request's own token limit cut: what the miner could not finish is not held against it.
+    """
+    ends = [match.end() for match in _END.finditer(text)]
+    lines = text[: ends[-1]].rstrip().split("\n") if ends else []
+    while lines and not any(char.isalpha() for char in lines[-1]):  # the number of an item that was never written
+        lines.pop()
+    return "\n".join(lines).rstrip() or text
 
 
 def letter_share(text: str) -> float:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from reward.model import Conversation, Message
+from reward.text import whole_sentences
 from subnet.errors import RewardError
 
 HELD_OUT_PERCENT = 35
@@ -77,7 +78,7 @@ def hand_pairs() -> list[Pair]:
 
 
 def generated_pairs() -> list[Pair]:
-    """The reference model's own answers, complete ones only, with worse models' answers to the same prompt.
+    """The reference model's own answers, with worse models' answers to the same prompt, all in whole sentences.
 
     Empty where they have not been generated.
     """
@@ -87,10 +88,11 @@ def generated_pairs() -> list[Pair]:
     pairs = []
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        if row["finish"] == "eos" and len(row["answer"].split()) >= 8:
+        answer = whole_sentences(row["answer"].strip())
+        weak = ((name, whole_sentences(text.strip())) for name, text in sorted(row["weak"].items()))
+        if len(answer.split()) >= 8:
             conversation = Conversation(tuple(Message(role, content) for role, content in row["messages"]))
-            weak = tuple((name, text) for name, text in sorted(row["weak"].items()) if text.strip())
-            pairs.append(Pair(conversation, row["answer"], None, "generated", weak))
+            pairs.append(Pair(conversation, answer, None, "generated", tuple((n, t) for n, t in weak if t)))
     return pairs
 
 

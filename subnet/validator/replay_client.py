@@ -12,6 +12,7 @@ from typing import Any
 
 from loguru import logger
 
+from reward.text import whole_sentences
 from subnet.errors import EngineError
 from subnet.validator.replayer import Examined, Examinee, Ready, SecondOpinion, Setup, serve
 
@@ -60,7 +61,7 @@ class ReplayClient:
         sound = [number for number, examined in enumerate(found) if examined.fault is None]
         sound.sort(key=lambda number: items[number].prompt)
         try:
-            pairs = [(items[number].conversation, items[number].text) for number in sound]
+            pairs = [(items[number].conversation, _finished(items[number])) for number in sound]
             scores = await self._call("score", pairs, deadline_s) if pairs else []
         except ReplayFailed as error:
             logger.warning("No rewards for {} answers: {}", len(sound), error)
@@ -129,3 +130,8 @@ class ReplayClient:
             self._process.kill()
             self._process.join(timeout=2.0)
             self._process = None
+
+
+def _finished(item: Examinee) -> str:
+    """What is scored: where the request's own limit cut the answer, its whole sentences, as the cut is not the miner's."""
+    return whole_sentences(item.text) if item.finish == "length" else item.text

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reward.text import ends_closed, sentences, text_signals, words
+from reward.text import ends_closed, sentences, text_signals, whole_sentences, words
 
 PROMPT = "Why do bees make honey in summer?"
 GOOD = "Bees store honey because flowers are rare in winter. The colony eats it, and its warmth keeps the queen alive."
@@ -55,3 +55,27 @@ def test_open_endings(text):
 def test_words_and_sentences():
     assert words("Don't stop: 3 bees' wings!") == ["don't", "stop", "3", "bees", "wings"]
     assert sentences('One. "Two!" Three?\nfour') == ["One.", '"Two!"', "Three?", "four"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("One is done. Two is not", "One is done."),
+        ('He said "no." Then he', 'He said "no."'),
+        ("* first\n* second\n* thi", "* first\n* second"),
+        ("1. One is done.\n\n2.", "1. One is done."),
+        ("no end at all", "no end at all"),
+        ("version 3.11 is", "version 3.11 is"),
+        ("All done.", "All done."),
+        ("", ""),
+    ],
+)
+def test_answers_cut_by_the_limit_keep_their_whole_sentences(text, expected):
+    assert whole_sentences(text) == expected
+
+
+@given(st.text(max_size=200))
+def test_whole_sentences_are_a_beginning_and_settle(text):
+    cut = whole_sentences(text)
+    assert text.startswith(cut)
+    assert whole_sentences(cut) == cut
