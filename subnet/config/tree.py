@@ -140,6 +140,7 @@ class MinerRole:
     engine: str = option("", "bring your own engine, as module:factory; none: the embedded engine")
     engine_option: tuple[str, ...] = option((), "name=value passed to the engine's factory")
     max_batch: int = option(8, "completions decoded together")
+    share_weights: bool = option(False, "map the weights instead of copying them: less memory, slower decoding")
     max_tokens: int = option(1024, "longest completion offered")
     max_prompt_tokens: int = option(2048, "longest prompt accepted")
     max_waiting: int = option(64, "requests waiting for the engine before callers are told to come back")

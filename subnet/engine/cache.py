@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,4 +44,9 @@ class SlotCache:
 
     def _reserve(self, like: Tensor) -> Tensor:
         _, heads, size = like.shape
-        return torch.zeros((self.slots, heads, self.capacity, size), dtype=like.dtype, device=like.device)
+        shape = (self.slots, heads, self.capacity, size)
+        if like.device.type != "cpu":
+            return torch.zeros(shape, dtype=like.dtype, device=like.device)
+        # numpy's zeros are untouched pages: memory is used as positions are written, not up front
+        blank = np.zeros(math.prod(shape) * like.element_size(), np.uint8)
+        return torch.from_numpy(blank).view(like.dtype).view(shape)

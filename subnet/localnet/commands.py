@@ -8,6 +8,9 @@ from pathlib import Path
 from subnet.localnet.bootstrap import GUEST, HOTKEY, VALIDATOR_STAKE_TAO, Opened
 from subnet.localnet.plan import Participant, Plan
 
+REQUEST_TIMEOUT_S = 20
+"""Answers are selected by a block after this deadline, so it sets the length of a round; eight model processes share
+two cores, and an answer takes a few seconds."""
 ADDRESS = "127.0.0.2"
 """Loopback, and not 127.0.0.1: chains refuse an axon there."""
 
@@ -40,7 +43,7 @@ class Setting:
         ]
         if participant.is_validator:
             return [*common, "--axon.external_ip", ADDRESS, "--axon.ip", ADDRESS, "--axon.port", "0", *self.pace()]
-        serve = ["--axon.external_ip", ADDRESS, "--axon.ip", ADDRESS, "--axon.port", "0"]
+        serve = ["--miner.max_prompt_tokens", "512", "--miner.max_tokens", "128", "--axon.external_ip", ADDRESS, "--axon.ip", ADDRESS, "--axon.port", "0"]
         if self.plan.model != "default":
             serve += ["--model.path", self.plan.model]
         if participant.cheats:
@@ -52,8 +55,9 @@ class Setting:
         """A validator's settings for a run of minutes: everything is checked, weights follow every epoch."""
         settings = {
             "requests": 2,
-            "max_tokens": 48,
+            "max_tokens": 32,
             "round_blocks": 5,
+            "request_timeout_s": REQUEST_TIMEOUT_S,
             "check_rate": 1.0,
             "weights_blocks": max(1, self.plan.tempo // 3),
             "commit_blocks": self.plan.tempo,

@@ -87,8 +87,8 @@ def parse(argv: list[str] | None, known_adversaries: dict[str, str], default_fol
         metavar="NAMES",
         help="comma-separated cheats, one miner each; '' for none (default: %(default)s)",
     )
-    parser.add_argument("--epochs", type=int, default=6, help="epochs to run before judging (default: %(default)s)")
-    parser.add_argument("--tempo", type=int, default=30, help="blocks between epochs (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=8, help="epochs to run before judging (default: %(default)s)")
+    parser.add_argument("--tempo", type=int, default=15, help="blocks between epochs (default: %(default)s)")
     parser.add_argument("--block-time", type=float, default=1.0, help="seconds a block (default: %(default)s)")
     parser.add_argument(
         "--threads", type=int, default=1, help="CPU threads of each model process (default: %(default)s)"

@@ -32,7 +32,12 @@ class EmbeddedEngine:
         )
         self._tokenizer = await asyncio.to_thread(load_tokenizer, config.model.path or self._manifest)
         self._engine = GenerationEngine(
-            model, slots=config.miner.max_batch, queue=config.miner.max_waiting, threads=config.threads or None
+            model,
+            slots=config.miner.max_batch,
+            queue=config.miner.max_waiting,
+            capacity=config.miner.max_prompt_tokens + config.miner.max_tokens,
+            arrange=not config.miner.share_weights,
+            threads=config.threads or None,
         )
         await self._engine.__aenter__()
 

@@ -48,6 +48,8 @@ class ZooEngine:
             self._cheating.model,
             slots=config.miner.max_batch,
             queue=config.miner.max_waiting,
+            capacity=config.miner.max_prompt_tokens + config.miner.max_tokens,
+            arrange=not config.miner.share_weights,
             choose=self._cheat.choose or seeded_choice,
             threads=threads,
         )
