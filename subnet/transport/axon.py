@@ -23,6 +23,7 @@ from subnet.protocol.response import SignedResponse
 from subnet.protocol.standing import SignedStanding
 from subnet.protocol.stream import Chunk, encode_event
 from subnet.transport import btauth
+from subnet.transport.connections import PROVEN
 from subnet.transport.errors import Refused, StoreFull
 from subnet.transport.rates import Buckets, Rate, address_key
 
@@ -183,6 +184,9 @@ class Axon:
         refusal = self._admit(claim.hotkey)
         if refusal is not None:
             raise Refused("forbidden", refusal)
+        prove = scope.get("extensions", {}).get(PROVEN)
+        if prove is not None:
+            prove()
         self._spend_nonce(claim)
         wait = self._hotkeys.wait_ms(claim.hotkey, now)
         if wait:

@@ -7,13 +7,18 @@ protocol adds those, and nothing else, in front of uvicorn's own.
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from subnet.protocol.faults import Fault
 from subnet.protocol.records import encode
 from subnet.transport.rates import address_key
+
+PROVEN = "assay.proven"
+"""Name in the ASGI scope's extensions of a callable: the application calls it once it has admitted a caller."""
+
+_LINGER_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +38,52 @@ class ConnectionLimits:
     headers: int = 64
 
 
+class Evictable(Protocol):
+    """A connection that can be closed to make room."""
+
+    def evict(self) -> None: ...
+
+
 class Gatekeeper:
-    """Counts the open connections of one axon process, and what it turned away, by reason."""
+    """Counts the open connections of one axon process, and what it turned away, by reason.
+
+    When all places are taken, the connection that has waited longest without an admitted request makes room: whoever
+    holds connections open cannot keep a validator out, and a validator's own connections are never closed for others.
+    """
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
         self.turned_away: Counter[str] = Counter()
         self._open: Counter[str] = Counter()
         self._total = 0
+        self._unproven: dict[Evictable, None] = {}
 
     @property
     def total(self) -> int:
         return self._total
 
-    def enter(self, address: str) -> bool:
+    def enter(self, connection: Evictable, address: str) -> bool:
         """Whether one more connection from this address may stay; counted only if it may."""
-        if self._total >= self.limits.total or self._open[address] >= self.limits.per_address:
+        if self._open.get(address, 0) >= self.limits.per_address:
             self.turned_away["connections"] += 1
-            if not self._open[address]:
-                del self._open[address]
             return False
+        if self._total >= self.limits.total:
+            oldest = next(iter(self._unproven), None)
+            self.turned_away["connections" if oldest is None else "evicted"] += 1
+            if oldest is None:
+                return False
+            oldest.evict()
         self._open[address] += 1
         self._total += 1
+        self._unproven[connection] = None
         return True
 
-    def leave(self, address: str) -> None:
+    def prove(self, connection: Evictable) -> None:
+        """A caller was authenticated and admitted on this connection."""
+        self._unproven.pop(connection, None)
+
+    def leave(self, connection: Evictable, address: str) -> None:
+        self._unproven.pop(connection, None)
         self._total -= 1
         self._open[address] -= 1
         if not self._open[address]:
@@ -115,6 +141,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._gatekeeper = gatekeeper
         self._address = ""
         self._admitted = False
+        self._evicted = False
         self._in_request = False
         self._in_head = False
         self._head_bytes = 0
@@ -124,7 +151,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         peer = transport.get_extra_info("peername")
         self._address = address_key(peer[0]) if isinstance(peer, tuple) else "local"
-        if not self._gatekeeper.enter(self._address):
+        if not self._gatekeeper.enter(self, self._address):
             self.transport = transport
             transport.write(_TOO_MANY)
             transport.close()
@@ -138,9 +165,20 @@ class GuardedProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
         if self._admitted:
-            self._admitted = False
-            self._gatekeeper.leave(self._address)
+            self._leave()
             super().connection_lost(exc)
+        elif self._evicted:
+            super().connection_lost(exc)
+
+    def _leave(self) -> None:
+        self._admitted = False
+        self._gatekeeper.leave(self, self._address)
+
+    def evict(self) -> None:
+        """Close at once; its place is free when this returns."""
+        self._leave()
+        self._evicted = True
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if not self._admitted or self.transport.is_closing():
@@ -162,6 +200,10 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._in_request = self._in_head = True
         super().on_message_begin()
+        self.scope["extensions"] = {PROVEN: self._prove}  # type: ignore[dict-item]
+
+    def _prove(self) -> None:
+        self._gatekeeper.prove(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
@@ -194,7 +236,16 @@ class GuardedProtocol(HttpToolsProtocol):
         self._gatekeeper.turned_away[reason] += 1
         if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
             self.transport.write(answer)
+        self._close_soon()
+
+    def timeout_keep_alive_handler(self) -> None:
+        if not self.transport.is_closing():
+            self._close_soon()
+
+    def _close_soon(self) -> None:
         self.transport.close()
+        # A peer that does not read its answers would otherwise hold the connection until TCP gives up.
+        self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
 
     def _expect_within(self, seconds: float) -> None:
         self._deadline = self.loop.time() + seconds

@@ -148,6 +148,26 @@ async def test_flooder_with_more_connections_than_allowed_is_told_503(tmp_path: 
             assert status == 200
 
 
+async def test_flooder_who_fills_every_place_does_not_keep_validators_out(tmp_path: Path) -> None:
+    # Without eviction the honest caller would be told 503 until the flooder's connections time out.
+    with axon_process(tmp_path / "nonces", connections=40, per_address=100, head_seconds=60) as process:
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(45):
+                await stack.enter_async_context(attackers.connection(process.port))
+            async with honest(process.port) as (dendrite, peer, commitment):
+                assert dendrite._pool is not None
+                (host,) = dendrite._pool._hosts.values()
+                before = host.idle[0]
+                for _ in range(45):
+                    await stack.enter_async_context(attackers.connection(process.port))
+                for counter in range(3):
+                    request = make_request(VALIDATOR, MINER_KEY, counter)
+                    outcome = await dendrite.complete(peer, request, commitment, seconds=10)
+                    assert outcome.ok
+                # The validator's own connection was not closed to make room.
+                assert host.idle == [before]
+
+
 async def test_flooder_from_one_address(axon: AxonProcess) -> None:
     await attack_with_honest_traffic(axon, attackers.one_address)
 
