@@ -110,7 +110,7 @@ class Connection:
         if client is None or client is not self._client:
             return
         self._client = self._substrate = None
-        logger.warning("Dropping the connection to the chain at {}; the next call opens another", self.endpoint)
+        logger.debug("Dropping the connection to the chain at {}", self.endpoint)
         task = asyncio.ensure_future(_close(client))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,14 @@ class Finding:
     level: Level
     detail: str
     remedy: str = ""
+
+
+PIPED_WIDTH = 200
+
+
+def plain_console() -> Console:
+    """A console as wide as the terminal, and wide enough not to break lines where the output goes into a pipe."""
+    return Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
 
 
 def show(findings: Sequence[Finding], console: Console) -> None:

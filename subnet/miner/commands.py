@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from subnet.config.tree import MinerConfig
+from subnet.doctor.findings import plain_console
 from subnet.errors import StateError
 from subnet.miner.answers import FILE, AnswerStore
 
 
 async def run_command(command: str, words: list[str], config: MinerConfig, folder: Path) -> int:
     """The exit status of one command: 0 in order, 1 something is broken."""
-    console = Console()
+    console = plain_console()
     if command == "doctor":
         from subnet.doctor.run import doctor
 

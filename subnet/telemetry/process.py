@@ -13,6 +13,18 @@ T = TypeVar("T")
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
 
+SDK_TASKS = frozenset({"rpc-session"})
+"""Tasks of the SDK's transport that end with an error nobody asks for: its calls report the same to us."""
+
+
+def _unretrieved(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What no task of ours awaits. The SDK's own is a detail; anything else is worth an error."""
+    task, error = context.get("future") or context.get("task"), context.get("exception")
+    inside = isinstance(task, asyncio.Task) and task.get_name() in SDK_TASKS
+    level = "DEBUG" if inside else "ERROR"
+    logger.opt(exception=None if inside else error).log(level, "{}: {!r}", context.get("message"), error)
+
+
 class Supervisor:
     """Runs tasks until a signal, `stop()`, or the unexpected end of one of them.
 
@@ -36,6 +48,7 @@ class Supervisor:
 
     def listen_for_signals(self) -> None:
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_unretrieved)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, signal.Signals(number).name)
 

@@ -53,11 +53,11 @@ class Accuser:
             if f"{epoch:020}:{piece:010}" <= used:
                 break
             answers = self._store.chain_answers(hotkey, epoch, piece)
-            judged = _before_first_unjudged(answers)
-            pending = pending or len(judged) < len(answers)
-            bundle = self._try(hotkey, epoch, judged, bench)
-            if bundle is not None:
-                return bundle, False
+            pending = pending or any(answer.selected is None for answer in answers)
+            for run in judged_runs(answers):
+                bundle = self._try(hotkey, epoch, run, bench)
+                if bundle is not None:
+                    return bundle, False
         return None, pending
 
     def _try(self, hotkey: str, epoch: int, judged: Sequence[ChainAnswer], bench: Bench) -> SignedBundle | None:
@@ -137,10 +137,15 @@ def _used_key(hotkey: str) -> str:
     return f"accused:{hotkey}"
 
 
-def _before_first_unjudged(answers: Sequence[ChainAnswer]) -> list[ChainAnswer]:
-    out: list[ChainAnswer] = []
+def judged_runs(answers: Sequence[ChainAnswer]) -> list[list[ChainAnswer]]:
+    """The stretches of the chain without an answer of a round that is still open, the newest first.
+
+    A miner signs in the order in which it finishes, so a quick answer of a later round may stand before this one's.
+    """
+    runs: list[list[ChainAnswer]] = [[]]
     for answer in answers:
         if answer.selected is None:
-            break
-        out.append(answer)
-    return out
+            runs.append([])
+        else:
+            runs[-1].append(answer)
+    return [run for run in reversed(runs) if run]

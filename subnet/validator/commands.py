@@ -8,6 +8,7 @@ from rich.console import Console
 
 from subnet.chain import Chain, load_hotkey
 from subnet.config.tree import ValidatorConfig
+from subnet.doctor.findings import plain_console
 from subnet.errors import ConfigError
 from subnet.models import DEFAULT_MODEL, find_model
 from subnet.validator.explain import explain
@@ -18,7 +19,7 @@ from subnet.validator.state import Store
 
 async def run_command(command: str, words: list[str], config: ValidatorConfig, folder: Path) -> int:
     """The exit status of one command: 0 in order, 1 something is broken."""
-    console = Console(soft_wrap=False, width=None)
+    console = plain_console()
     if command == "doctor":
         from subnet.doctor.run import doctor
 

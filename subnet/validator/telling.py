@@ -10,13 +10,13 @@ from loguru import logger
 
 from reward import ScoreBook, ScoringRules
 from subnet.chain import MetagraphSnapshot
-from subnet.evidence.slashing import Reason, check_always, may_earn
+from subnet.evidence.slashing import Reason, check_always
 from subnet.protocol import Reason as ReasonCount
 from subnet.protocol import SignedStanding, Signer, Standing, public_key, sign_standing
 from subnet.protocol.limits import PROTOCOL_VERSION
 from subnet.transport.dendrite import Dendrite
 from subnet.validator.asking import peer_of
-from subnet.validator.judge import standing_of
+from subnet.validator.judge import is_out, standing_of, test_accuses
 from subnet.validator.questions import Network
 from subnet.validator.state import Store
 from subnet.validator.values import Miner
@@ -30,12 +30,10 @@ AT_ONCE = 32
 
 def state_of(miner: Miner) -> str:
     """One of the protocol's words: active, probation, accused, unverified."""
-    if miner.standing:
-        standing = standing_of(miner)
-        if not may_earn(standing):
-            return "accused"
-        if check_always(standing):
-            return "probation"
+    if is_out(miner) or test_accuses(miner):
+        return "accused"
+    if miner.standing and check_always(standing_of(miner)):
+        return "probation"
     return "active" if miner.checks else "unverified"
 
 
@@ -45,7 +43,9 @@ def standing_message(
 ) -> Standing:  # fmt: skip
     """What the miner is told."""
     test = TestState.from_json(miner.test) if miner.test else None
-    if miner.reason is not None and not miner.reason.is_service_fault:
+    if test_accuses(miner):
+        reasons = {**reasons, Reason.ACCUSED: 1}
+    elif miner.reason is not None and not miner.reason.is_service_fault:
         reasons = {**reasons, miner.reason: max(1, reasons.get(miner.reason, 0))}
     evidence = max(test.evidence(profile), 1.0) if test is not None and test.profile == profile.digest() else 1.0
     return Standing(

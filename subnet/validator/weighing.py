@@ -61,7 +61,19 @@ class WeightSetter:
         if head.number < self._next and not (urgent and self._said in (None, WeightsReason.SET)):
             return
         vector = vector_of(book, miners, snapshot, self._rules)
+        if self._unchanged(vector, head.number, snapshot.tempo):
+            self._next = head.number + RETRY_BLOCKS
+            return
         self._task = asyncio.create_task(self._submit(vector, head.number), name="set-weights")
+
+    def _unchanged(self, vector: WeightVector, block: int, tempo: int) -> bool:
+        """Whether the chain holds just these weights, set within a tempo: setting them again says nothing."""
+        if self.last_block is None or block - self.last_block >= max(tempo, self._every):
+            return False
+        shares = {uid: share for uid, share in zip(vector.uids, vector.shares, strict=True) if share > 0}
+        return shares.keys() == self.shares.keys() and all(
+            abs(share - self.shares[uid]) < 1e-4 for uid, share in shares.items()
+        )
 
     async def settle(self, deadline_s: float) -> None:
         """Waits for a submission under way."""
