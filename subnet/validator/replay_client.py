@@ -133,5 +133,5 @@ class ReplayClient:
 
 
 def _finished(item: Examinee) -> str:
-    """What is scored: of an answer that the request's own limit cut, its whole sentences; the cut is not the miner's."""
+    """What is scored: whole sentences, where the request's own limit cut the answer; the cut is not the miner's."""
     return whole_sentences(item.text) if item.finish == "length" else item.text
