@@ -41,9 +41,10 @@ class Setting:
             "--wandb.off",
             *("--http.port", "0"),
         ]
+        listen = ["--axon.external_ip", ADDRESS, "--axon.ip", ADDRESS, "--axon.port", "0"]
         if participant.is_validator:
-            return [*common, "--axon.external_ip", ADDRESS, "--axon.ip", ADDRESS, "--axon.port", "0", *self.pace()]
-        serve = ["--miner.max_prompt_tokens", "512", "--miner.max_tokens", "128", "--axon.external_ip", ADDRESS, "--axon.ip", ADDRESS, "--axon.port", "0"]
+            return [*common, *listen, *self.pace()]
+        serve = ["--miner.max_prompt_tokens", "512", "--miner.max_tokens", "128", *listen]
         if self.plan.model != "default":
             serve += ["--model.path", self.plan.model]
         if participant.cheats:
