@@ -6,7 +6,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "subnet" / "__init__.py").read_text()).group(1)  # type: ignore[union-attr]
+PACKAGE = (ROOT / "subnet" / "__init__.py").read_text()
+VERSION = re.findall(r'__version__ = "([^"]+)"', PACKAGE)[0]
 
 setup(
     name="assay-subnet",
@@ -27,7 +28,7 @@ setup(
         "uvicorn>=0.40,<1",
         "httptools>=0.7,<1",
         "uvloop>=0.22,<1; platform_system != 'Windows'",
-        "aiohttp>=3.13,<4",
+        "httpx>=0.28,<1",
         # models, replay and reward
         "torch>=2.13,<3",
         "transformers>=5.20,<6",
@@ -42,6 +43,7 @@ setup(
         # the embedded local chain
         "cryptography>=48",
         "pycryptodome>=3.23,<4",
+        "py-sr25519-bindings>=0.2,<1",
         "xxhash>=3.6,<4",
         "websockets>=15,<18",
         # telemetry and the terminal
@@ -52,7 +54,16 @@ setup(
         "matplotlib>=3.10,<4",
     ],
     extras_require={
-        "test": ["psutil>=6,<8", "pytest>=9,<10", "pytest-asyncio>=1.3,<2", "hypothesis>=6.150,<7", "mypy>=2,<3", "ruff>=0.17,<1"],
+        # what the transport benchmark compares with
+        "benchmarks": ["aiohttp>=3.13,<4"],
+        "test": [
+            "hypothesis>=6.150,<7",
+            "mypy>=2,<3",
+            "psutil>=6,<8",
+            "pytest>=9,<10",
+            "pytest-asyncio>=1.3,<2",
+            "ruff>=0.17,<1",
+        ],
     },
     classifiers=[
         "Programming Language :: Python :: 3.11",

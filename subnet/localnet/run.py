@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import aiohttp
+import httpx
 from rich.console import Console
 from rich.live import Live
 
@@ -31,6 +31,7 @@ USUAL_PORT = 9944
 CHAIN_READY = "LOCALCHAIN READY"
 """What the embedded chain prints when it serves."""
 REFRESH_S = 1.0
+READ_DEADLINE_S = 5.0
 START_DEADLINE_S = 120.0
 """A process that is not ready in this time has failed: loading the weights takes seconds, even on a busy machine."""
 WEIGHTS_DEADLINE_S = 600.0
@@ -61,7 +62,10 @@ async def run(plan: Plan, console: Console) -> Outcome:
     def say(line: str) -> None:
         console.print(f"[dim]{clock.elapsed:6.1f} s[/dim]  {line}", highlight=False)
 
-    async with Fleet(plan.folder / "logs", environment(plan)) as fleet, aiohttp.ClientSession() as session:
+    async with (
+        Fleet(plan.folder / "logs", environment(plan)) as fleet,
+        httpx.AsyncClient(timeout=READ_DEADLINE_S, trust_env=False) as session,
+    ):
         endpoint = plan.endpoint or await start_chain(plan, fleet, say)
         opened = await open_subnet(endpoint, plan, say)
         setting = Setting(plan, opened, endpoint)

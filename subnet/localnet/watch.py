@@ -8,15 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
+import httpx
 from loguru import logger
 
 from subnet.chain.client import Chain
 from subnet.errors import AssayError
 from subnet.localnet.table import bundle_path
 from subnet.status.snapshot import StatusSnapshot
-
-READ_DEADLINE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class OnChain:
 class Watch:
     """Polls the validators named in `states` (name -> state folder, where each writes its endpoint.json)."""
 
-    def __init__(self, states: Mapping[str, Path], session: aiohttp.ClientSession) -> None:
+    def __init__(self, states: Mapping[str, Path], session: httpx.AsyncClient) -> None:
         self._states = states
         self._session = session
 
@@ -72,12 +70,11 @@ class Watch:
 
     async def _get(self, url: str) -> bytes | None:
         try:
-            timeout = aiohttp.ClientTimeout(total=READ_DEADLINE_S)
-            async with self._session.get(url, timeout=timeout) as response:
-                return await response.read() if response.status == 200 else None
-        except (TimeoutError, aiohttp.ClientError) as error:
+            response = await self._session.get(url)
+        except httpx.HTTPError as error:
             logger.debug("{} did not answer: {!r}", url, error)
             return None
+        return response.content if response.status_code == httpx.codes.OK else None
 
 
 async def read_chain(chain: Chain, netuid: int, validators: frozenset[str]) -> OnChain:
