@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from subnet.errors import ModelError
 from subnet.models.describe import describe
+from subnet.models.errors import ManifestError
 from subnet.models.files import cache_folder
 from subnet.models.hashing import Progress as ByteProgress
 from subnet.models.manifest import TOLERANCE_CLASSES, Manifest, Source
@@ -59,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     describing.add_argument("--name", help="name of the new manifest; default from the repository or folder")
     describing.add_argument("--licence", help="the model's licence (SPDX id); default from the hub")
     describing.add_argument("--tolerance", choices=TOLERANCE_CLASSES, default="fp32", help="tolerance class")
+    describing.add_argument("--profile", type=Path, help="tolerance profile (JSON) to embed; it changes the model id")
     describing.add_argument("--output", type=Path, help="write here instead of to standard output")
     describing.set_defaults(run=_manifest)
     return parser
@@ -121,6 +125,21 @@ def _manifest(options: argparse.Namespace, console: Console) -> int:
 
 
 def _manifest_text(options: argparse.Namespace, console: Console) -> str:
+    made = _described(options, console)
+    return (made if options.profile is None else made.with_profile(_profile(options.profile))).dumps()
+
+
+def _profile(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ManifestError(f"cannot read the tolerance profile {path}: {error}") from error
+    if not isinstance(raw, dict):
+        raise ManifestError(f"the tolerance profile {path} is {type(raw).__name__}, not an object")
+    return raw
+
+
+def _described(options: argparse.Namespace, console: Console) -> Manifest:
     store = cache_folder(options.home)
     folder = Path(options.model)
     if folder.is_dir():
@@ -135,9 +154,9 @@ def _manifest_text(options: argparse.Namespace, console: Console) -> str:
         folder = fetch(offered.source, offered.files, store)
         name = repository.split("/")[-1]
     else:
-        return find_model(options.model).manifest.dumps()
+        return find_model(options.model).manifest
     with _byte_bar(console, f"hashing {name}") as advance:
-        described = describe(
+        return describe(
             folder,
             name=options.name or name.lower().replace(" ", "-"),
             source=source,
@@ -146,7 +165,6 @@ def _manifest_text(options: argparse.Namespace, console: Console) -> str:
             store=store,
             progress=advance,
         )
-    return described.dumps()
 
 
 @contextmanager

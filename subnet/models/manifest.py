@@ -115,10 +115,11 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class Numerics:
-    """The reference arithmetic that a miner's tokens are measured against.
+    """The arithmetic that an honest miner is expected to use, and the default at loading.
 
-    weights: what the checkpoint's values are rounded to first. body: the decoder layers. head: the last norm and the
-    vocabulary projection. Products accumulate in float32 or better.
+    Validators replay every class in float32 with unrounded weights; profiles are calibrated so. weights: what the
+    checkpoint's values are rounded to first. body: the decoder layers. head: the last norm and the vocabulary
+    projection. Products accumulate in float32 or better.
     """
 
     weights: str
