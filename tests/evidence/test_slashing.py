@@ -272,6 +272,13 @@ def test_a_disagreement_during_probation_saves_the_bond_for_a_while() -> None:
     assert [r for r, _ in reasons(decisions)].count(Reason.PROBATION) == 1
 
 
+def test_a_disagreement_at_the_block_of_the_return_does_not_announce_the_return_again() -> None:
+    slow = replace(POLICY, challenge_blocks=150)
+    standing, decisions = played(accusation(), opinion(START + 100, False), Passed(START + 130), policy=slow)
+    assert standing.cases[0].state is CaseState.PROBATION
+    assert [reason for reason, _ in reasons(decisions)].count(Reason.PROBATION) == 1
+
+
 def test_a_disagreement_changes_nothing_once_nothing_is_at_stake() -> None:
     for block in (START + 150, START + 400):
         standing, decisions = played(accusation(), opinion(block, False))
