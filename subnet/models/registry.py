@@ -10,6 +10,7 @@ from subnet.models.errors import ManifestError
 from subnet.models.manifest import Manifest
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
+FOLDER_MANIFEST = "assay.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,16 @@ def builtin_manifest(name: str = DEFAULT_MODEL) -> Manifest:
 
 
 def find_model(name: str | Path | Manifest) -> NamedModel:
-    """A built-in name, the path of a manifest file, or a manifest itself. Raises ManifestError."""
+    """A built-in name, the path of a manifest, of a folder with an assay.json, or a manifest. Raises ManifestError."""
     if isinstance(name, Manifest):
         return NamedModel(name)
     path = Path(name)
+    if path.is_dir():
+        path = path / FOLDER_MANIFEST
+        if not path.is_file():
+            raise ManifestError(
+                f"{path} does not exist; `python -m subnet.models manifest {path.parent} --output {path}` writes it"
+            )
     if path.suffix == ".json" or path.is_file():
         try:
             text = path.read_text("utf-8")

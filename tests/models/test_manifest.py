@@ -152,6 +152,10 @@ def test_finding_models(tmp_path: Any) -> None:
     assert find_model(path).manifest == manifest
     assert find_model(str(path)).base == tmp_path.resolve()
     assert find_model(manifest).manifest is manifest
+    with pytest.raises(ManifestError, match="writes it"):
+        find_model(tmp_path)
+    (tmp_path / "assay.json").write_text(manifest.dumps())
+    assert find_model(tmp_path).manifest == manifest
     with pytest.raises(ManifestError, match="no built-in model"):
         find_model("nonsense")
     path.write_bytes(b"\xff\xfe")
