@@ -176,7 +176,7 @@ class ValidatorRole:
     sample: int = option(0, "miners asked in a round; 0 asks all of them")
     requests: int = option(1, "requests to every chosen miner in a round")
     round_blocks: int = option(5, "a new round starts every so many blocks")
-    open_rounds: int = option(3, "rounds that may be under way at once")
+    open_rounds: int = option(3, "rounds that may be under way at once; 0 asks nobody")
     select_after_blocks: int = option(2, "blocks between the round's root and the block whose hash selects")
     request_timeout_s: float = option(60.0, "deadline of a request, from the socket write")
     prompt_tokens: int = option(256, "longest prompt asked, in tokens")
@@ -203,7 +203,7 @@ class ValidatorRole:
 
     def __post_init__(self) -> None:
         for name, low, high in (
-            ("sample", 0, 4096), ("requests", 1, 64), ("round_blocks", 1, 100_000), ("open_rounds", 1, 64),
+            ("sample", 0, 4096), ("requests", 1, 64), ("round_blocks", 1, 100_000), ("open_rounds", 0, 64),
             ("select_after_blocks", 1, 1000), ("request_timeout_s", 0.1, 3600), ("max_tokens", 1, 32768),
             ("prompt_tokens", 1, 32768), ("check_rate", 0, 1), ("replay_batch", 1, 256),
             ("replay_timeout_s", 1, 86400), ("threshold", 10, 1e30), ("slash_blocks", 1, 10**8),
