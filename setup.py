@@ -19,7 +19,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["subnet", "subnet.*", "reward", "reward.*", "neurons", "neurons.*"]),
     include_package_data=True,
-    package_data={"": ["*.json", "*.jsonl", "*.html", "*.css", "*.js", "*.txt"]},
+    package_data={"": ["*.json", "*.jsonl", "*.txt", "*/*.json", "static/*"]},
     install_requires=[
         # the chain and the signed transport
         "bittensor>=11.3,<12",

@@ -22,7 +22,7 @@ def pages(root: Path = ROOT) -> list[Path]:
 
 
 def filled(text: str, results: Path) -> str:
-    """The page's text with every marked table replaced. Raises FileNotFoundError for a table that no benchmark wrote."""
+    """The text with every marked table replaced. Raises FileNotFoundError for a table that no benchmark wrote."""
 
     def table(match: re.Match[str]) -> str:
         body = (results / f"{match['name']}.md").read_text().strip()
