@@ -14,7 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib import resources
 
 from reward.model import Conversation, Message
@@ -75,6 +76,12 @@ def hand_pairs() -> list[Pair]:
         for name in HAND_FILES
         for prompt, good, wrong in parse_answers((folder / name).read_text(encoding="utf-8"))
     ]
+
+
+def with_own_answers(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs with the reference model's own answer to the same prompt, where there is one, as `weak` "own"."""
+    own = {pair.prompt: pair.good for pair in generated_pairs()}
+    return [replace(pair, weak=(("own", own[pair.prompt]),)) if pair.prompt in own else pair for pair in pairs]
 
 
 def generated_pairs() -> list[Pair]:

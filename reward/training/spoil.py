@@ -147,6 +147,11 @@ def wrong(pair: Pair, _donors: Sequence[Pair], _stream: Stream) -> str | None:
     return pair.wrong
 
 
+def own_answer(pair: Pair, _donors: Sequence[Pair], _stream: Stream) -> str | None:
+    """The small reference model's own answer, where a person wrote a better one."""
+    return dict(pair.weak).get("own")
+
+
 def hot(pair: Pair, _donors: Sequence[Pair], _stream: Stream) -> str | None:
     """The reference model's answer at a far too high temperature."""
     return dict(pair.weak).get("hot")
@@ -218,6 +223,7 @@ TRAINED: dict[str, Spoiler] = {
     "stuffed": stuffed,
     "refused": refused,
     "wrong": wrong,
+    "own_answer": own_answer,
 }
 """Kinds that the head is trained on."""
 

@@ -8,25 +8,25 @@ import numpy as np
 
 from reward.head import Head, features
 from reward.signals import Signals
-from reward.training.corpus import exact_pairs, generated_pairs, hand_pairs
+from reward.training.corpus import exact_pairs, generated_pairs, hand_pairs, with_own_answers
 from reward.training.dataset import ALL_KINDS, Example, examples
 from reward.training.fit import Table, auc_by_kind
-from reward.training.spoil import TRAINED, wrong
+from reward.training.spoil import TRAINED, own_answer, wrong
 from subnet.errors import RewardError
 
 EXACT_PAIRS = 48
 TRAIN_SHARE = 0.6
-"""Share of the kinds that each training pair gets; the fluent wrong answer always."""
+"""Share of the kinds that each training pair gets; the fluent wrong answer and the model's own always."""
 MODEL_KINDS = ("truncated", "off_topic", "looped", "hot", "skipped_layers")
 """Kinds that the reference model's own answers are spoilt with."""
 
 
 def training_examples() -> list[Example]:
     """What the head is trained on: held-out prompts and the unseen kinds are not in it."""
-    pairs = hand_pairs() + exact_pairs(EXACT_PAIRS)
+    pairs = with_own_answers(hand_pairs()) + exact_pairs(EXACT_PAIRS)
     made = examples(pairs, TRAINED, False, TRAIN_SHARE)
     present = {(item.prompt, item.completion) for item in made}
-    every = examples(pairs, {"wrong": wrong}, False)
+    every = examples(pairs, {"wrong": wrong, "own_answer": own_answer}, False)
     return made + [item for item in every if (item.prompt, item.completion) not in present]
 
 
@@ -38,7 +38,7 @@ def model_examples(held_out: bool) -> list[Example]:
 
 def held_out_examples() -> list[Example]:
     """What the head is judged on: held-out prompts, trained and unseen kinds."""
-    return examples(hand_pairs() + exact_pairs(EXACT_PAIRS), ALL_KINDS, True)
+    return examples(with_own_answers(hand_pairs()) + exact_pairs(EXACT_PAIRS), ALL_KINDS, True)
 
 
 def table_of(

@@ -7,11 +7,11 @@ import random
 import pytest
 
 from reward.text import words
-from reward.training.corpus import hand_pairs
+from reward.training.corpus import hand_pairs, with_own_answers
 from reward.training.dataset import ALL_KINDS, GOOD, examples
 from reward.training.spoil import REFUSALS, TRAINED, UNSEEN, Stream, looped, padded, shuffled, truncated
 
-PAIRS = hand_pairs()
+PAIRS = with_own_answers(hand_pairs())
 LONG = next(pair for pair in PAIRS if len(pair.good.split()) > 40)
 
 
