@@ -10,6 +10,8 @@ const BANDS = 16;
 // The address of 32 zero bytes: an entry about no miner.
 const NOBODY = "5C4hrfjw9DjXZTzV3MwzrrAr9P1MJhSrvWGWqi1eSuyUpnhM";
 const LEDGER_ROWS = 50;
+// Validators keep about this many points of a test, the newest.
+const HISTORY_KEPT = 300;
 const SVG = "http://www.w3.org/2000/svg";
 
 const drawn = new Map();
@@ -121,6 +123,8 @@ function emptyRow(columns, text) {
 function testFigure(miner, labels, last) {
   const [width, height, left, right, top, bottom] = [320, 130, 26, 10, 12, 18];
   const points = miner.history.filter(([, evidence]) => evidence !== null);
+  // Every test starts with no evidence; without this a first answer would be a dot in the air.
+  if (points.length && points[0][0] > 0 && miner.history.length < HISTORY_KEPT) points.unshift([0, 0]);
   const ceiling = miner.threshold + 1;
   const x = (tokens) => left + ((width - left - right) * tokens) / Math.max(last, 1);
   const y = (evidence) => top + (height - top - bottom) * (1 - Math.min(Math.max(evidence, 0), ceiling) / ceiling);
