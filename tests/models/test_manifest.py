@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from importlib import resources
 from typing import Any
 
 import pytest
@@ -166,3 +167,11 @@ def test_finding_models(tmp_path: Any) -> None:
 def test_file_records_stay_inside_the_folder() -> None:
     with pytest.raises(ManifestError):
         FileRecord("a\\..\\b.json", 1, "0" * 64)
+
+
+@pytest.mark.parametrize("manifest", builtin_manifests(), ids=lambda manifest: manifest.name)
+def test_an_embedded_profile_is_the_shipped_one(manifest: Manifest) -> None:
+    """A manifest without a profile takes the shipped one by name; one with a stale copy would judge by old numbers."""
+    kind = manifest.tolerance.tolerance_class
+    shipped = resources.files("subnet.verify").joinpath(f"profiles/smollm2-135m-instruct-{kind}.json")
+    assert dict(manifest.tolerance.profile) in ({}, json.loads(shipped.read_text("utf-8")))
