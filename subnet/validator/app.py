@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from reward import ScoringRules, WeightRules
+from reward import Conversation, ScoringRules, WeightRules
 from subnet.chain import Chain, ChainAway, ChainRejected, EpochInfo, Head, Hotkey, load_hotkey
 from subnet.chain.membership import Membership, Publisher, external_endpoint
 from subnet.config.tree import ValidatorConfig
@@ -37,6 +37,7 @@ from subnet.validator.asking import Asker
 from subnet.validator.explain import META_UIDS
 from subnet.validator.judge import Bench, standing_of
 from subnet.validator.metrics import METRICS, record_round
+from subnet.validator.organic import Organic
 from subnet.validator.peers import LedgerPublisher, PeerClient, Peers
 from subnet.validator.profiles import profile_of
 from subnet.validator.public import find_bundle, public_routes
@@ -44,7 +45,7 @@ from subnet.validator.questions import Network
 from subnet.validator.replay_client import ReplayClient
 from subnet.validator.replayer import Ready, Setup
 from subnet.validator.rounds import Report, Rounds
-from subnet.validator.state import Store
+from subnet.validator.state import DiskFull, Store
 from subnet.validator.status import View, snapshot_of
 from subnet.validator.telling import Teller
 from subnet.validator.weighing import WeightSetter
@@ -67,6 +68,7 @@ class _Now:
     epoch: EpochInfo | None = None
     round: int = 0
     round_s: float | None = None
+    trouble: str = ""
     reminded: int = -PERMIT_REMINDER_BLOCKS
 
 
@@ -119,6 +121,10 @@ class ValidatorApp:
     async def _serve(self) -> None:
         config = self._config
         tokenizer = await asyncio.to_thread(load_tokenizer, config.model.path or DEFAULT_MODEL)
+
+        def tokenize(conversation: Conversation) -> tuple[int, ...]:
+            return tokenizer.chat(conversation.as_dicts())
+
         started = await self._supervisor.unless_stopped(asyncio.gather(self._start_replay(), self._first_contact()))
         if started is None:
             return
@@ -130,12 +136,17 @@ class ValidatorApp:
                 self._chain, self._store, config.netuid, self._hotkey, every_blocks=config.validator.weights_blocks,
                 version_key=config.validator.version_key, rules=self._weight_rules,
             )  # fmt: skip
+            self._organic = Organic(
+                tokenize, prompt_tokens=config.validator.prompt_tokens, max_tokens=config.validator.max_tokens,
+                model=self._manifest.name,
+            )  # fmt: skip
             self._rounds = Rounds(
                 role=config.validator, chain=self._chain, store=self._store,
                 asker=Asker(dendrite, network, self._store), replay=self._replay,
                 accuser=Accuser(self._store, Maker(self._manifest, self._hotkey, ready.software)), network=network,
-                signer=self._hotkey, tokenize=lambda conversation: tokenizer.chat(conversation.as_dicts()),
+                signer=self._hotkey, tokenize=tokenize,
                 bench=self._bench, rate_of=self._rate_of, on_settled=self._settled,
+                profile=self._organic.profile,
             )  # fmt: skip
             self._peers = self._make_peers(self._rounds, genesis)
             self._ledger = LedgerPublisher(
@@ -211,8 +222,12 @@ class ValidatorApp:
                     self._ledger.on_head(head)
                     if self._config.validator.peers:
                         self._peers.on_head(head, snapshot)
+                self._now.trouble = ""
             except (ChainAway, ChainRejected) as error:
                 logger.warning("Block {}: {}", head.number, error)
+            except DiskFull as error:
+                self._now.trouble = str(error)
+                logger.error("Block {}: {}; nothing is asked meanwhile", head.number, error)
 
     def _may_ask(self, head: Head) -> bool:
         me = self._membership.me
@@ -316,6 +331,7 @@ class ValidatorApp:
             Route("/metrics", self._metrics_page),
             Route("/snapshot.json", self._snapshot_page),
             Route("/bundle/{digest}", self._bundle_page),
+            Route("/v1/chat/completions", self._organic_page, methods=["POST"]),
             Mount("/", app=app([page], allowed_hosts=(*LOCAL_HOSTS, self._config.http.ip))),
         ]
 
@@ -352,6 +368,8 @@ class ValidatorApp:
             yield "no weights set yet"
         elif head is not None and head.number - self._weights.last_block > role.ready_blocks:
             yield f"weights were last set at block {self._weights.last_block}, the chain is at {head.number}"
+        if self._now.trouble:
+            yield self._now.trouble
         if self._supervisor.stopping:
             yield "shutting down"
 
@@ -362,6 +380,11 @@ class ValidatorApp:
         if self._rounds is None or self._membership.snapshot is None:
             return JSONResponse({"error": "starting"}, 503)
         return Response(snapshot_of(self._view()).to_json(), media_type="application/json")
+
+    async def _organic_page(self, request: Request) -> Response:
+        if self._rounds is None:
+            return JSONResponse({"error": {"message": "the validator is starting", "type": "assay"}}, 503)
+        return await self._organic.serve(request, self._rounds.organic)
 
     async def _bundle_page(self, request: Request) -> Response:
         path = find_bundle(self._folder / "bundles", request.path_params["digest"])

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from loguru import logger
 
 from reward import Sample, ScoreBook
-from reward.prompts import RoundSecret, round_seed
+from reward.prompts import RoundSecret, TrafficProfile, round_seed
 from subnet.chain import Chain, ChainAway, Head, MetagraphSnapshot, Neuron
 from subnet.config.tree import ValidatorRole
 from subnet.errors import StateError
@@ -37,6 +37,7 @@ from subnet.validator.replayer import Examined, Examinee
 from subnet.validator.state import Store
 from subnet.validator.values import Bundle, Exchange, Miner, MinerChain, Phase, Placed, Round, Settlement, Status
 
+ORGANIC_TRIES = 4
 MAX_PACE = 16
 """How many times slower than configured rounds may get while most answers are late."""
 
@@ -65,14 +66,16 @@ class Rounds:
     def __init__(
         self, *, role: ValidatorRole, chain: Chain, store: Store, asker: Asker, replay: ReplayClient, accuser: Accuser,
         network: Network, signer: Signer, tokenize: Tokenize, bench: Callable[[], Bench],
-        rate_of: Callable[[str], int], on_settled: Callable[[Report], None],
+        rate_of: Callable[[str], int], on_settled: Callable[[Report], None], profile: Callable[[], TrafficProfile],
     ) -> None:  # fmt: skip
         self._role, self._chain, self._store, self._asker = role, chain, store, asker
         self._replay, self._accuser, self._network, self._signer = replay, accuser, network, signer
         self._tokenize, self._bench, self._rate_of, self._on_settled = tokenize, bench, rate_of, on_settled
+        self._profile = profile
         self._snapshot: MetagraphSnapshot | None = None
         self._block_time = 12.0
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._asking: set[int] = set()
         self._absent: dict[int, tuple[str, ...]] = {}
         self._deferred: dict[str, int] = {}
         self._next_open = 0
@@ -101,7 +104,7 @@ class Rounds:
     def _resume(self) -> None:
         """Takes up every unsettled round of an earlier process, or of before the disk was full."""
         for opened in self._store.unsettled():
-            if opened.id not in self._tasks:
+            if opened.id not in self._tasks and opened.id not in self._asking:
                 logger.info("Resuming round {} ({})", opened.id, opened.phase.name.lower())
                 exchanges = tuple(
                     replace(e, timed=False) if e.status is Status.ASKED else e for e in self._store.exchanges(opened.id)
@@ -123,7 +126,7 @@ class Rounds:
         seed = round_seed(head.hash, self._network.validator, RoundSecret(secret))
         questions = synthetic(
             number, seed, self._role.requests, self._tokenize, prompt_tokens=self._role.prompt_tokens,
-            max_tokens=self._role.max_tokens,
+            max_tokens=self._role.max_tokens, profile=self._profile(),
         )  # fmt: skip
         neurons = self._candidates(snapshot, number)
         chains = await self._asker.shake_hands(neurons, len(questions))
@@ -143,6 +146,35 @@ class Rounds:
         exchanges = self._store.begin_round(opened, asked)
         logger.debug("Round {} asks {} miners {} questions", number, len(ready), len(questions))
         self._start(opened, exchanges)
+
+    async def organic(self, question: Question) -> Exchange:
+        """Asks one miner a real question at once, in a round of its own; the rest of the round goes on behind it.
+
+        Raises ChainAway without a block or a miner to ask.
+        """
+        head, snapshot = self._chain.heads.latest, self._snapshot
+        if head is None or snapshot is None:
+            raise ChainAway("no block from the chain yet")
+        neurons = self._candidates(snapshot, self._store.next_round())
+        secrets.SystemRandom().shuffle(neurons)
+        for neuron in neurons[:ORGANIC_TRIES]:
+            chain = (await self._asker.shake_hands([neuron], 1)).get(neuron.hotkey)
+            if not isinstance(chain, MinerChain):
+                continue
+            wait = math.ceil(self._role.request_timeout_s / self._block_time) + self._role.select_after_blocks
+            number = self._store.next_round()
+            opened = Round(number, Phase.ASKING, head.number, head.number + wait, secrets.token_bytes(32), time.time())
+            asked = list(self._sign(opened, neuron.hotkey, chain, [question], head))
+            exchanges = self._store.begin_round(opened, asked)
+            self._asking.add(number)
+            try:
+                await self._ask_all(exchanges)
+                answered = self._store.exchanges(number)
+                self._start(opened, answered)
+            finally:
+                self._asking.discard(number)
+            return answered[0]
+        raise ChainAway("no miner shakes hands now")
 
     def _candidates(self, snapshot: MetagraphSnapshot, number: int) -> list[Neuron]:
         mine = self._signer.ss58_address

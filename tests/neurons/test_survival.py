@@ -5,6 +5,7 @@ import os
 import signal
 import time
 
+import httpx
 import pytest
 
 from subnet.validator.values import Phase
@@ -157,6 +158,15 @@ async def test_sigterm_in_a_busy_moment_ends_everything_cleanly(tmp_path, model)
         await until(
             lambda: world.rows("validator", "SELECT 1 FROM rounds WHERE phase = 1"), 60, "a round is asking", every=0.02
         )
+        # a real request takes the same path, and is answered at once
+        asked = {"messages": [{"role": "user", "content": "What is a river?"}], "max_tokens": 8}
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            reply = await client.post(world.url("validator") + "/v1/chat/completions", json=asked)
+            assert reply.status_code == 200, reply.text
+            assert reply.json()["usage"]["completion_tokens"] <= 8
+            assert reply.json()["assay"]["miner"] == world.hotkeys["honest"]
+            refused = await client.post(world.url("validator") + "/v1/chat/completions", json={**asked, "top_p": 0.5})
+            assert refused.status_code == 400 and "min_p" in refused.text
         children = _children(world.neurons["validator"].popen.pid)
         assert children, "the replay runs in a child process"
         began = time.monotonic()
