@@ -150,6 +150,7 @@ class MinerRole:
     require_permit: bool = option(True, "ask for a validator permit")
     keep_hours: float = option(72.0, "how long signed answers are kept, for the miner's own defence")
     secrets: int = option(4096, "size of the committed list of secrets for each validator; a power of two")
+    self_test: int = option(256, "tokens that the engine must answer as a validator would, before it serves; 0: none")
     drain_s: float = option(20.0, "how long SIGTERM waits for running requests")
 
     def __post_init__(self) -> None:
@@ -158,6 +159,7 @@ class MinerRole:
         _in_range("miner.max_waiting", self.max_waiting, 1, 100_000)
         _in_range("miner.keep_hours", self.keep_hours, 0.01, 24 * 3650)
         _in_range("miner.drain_s", self.drain_s, 0, 3600)
+        _in_range("miner.self_test", self.self_test, 0, 100_000)
         if self.secrets < 2 or self.secrets > 1 << 20 or self.secrets & (self.secrets - 1):
             raise ConfigError(f"--miner.secrets: {self.secrets} is not a power of two between 2 and {1 << 20}")
         for text in self.engine_option:
@@ -192,7 +194,7 @@ class ValidatorRole:
     weights_blocks: int = option(100, "set weights at most every so many blocks; the chain's own limit holds as well")
     ready_blocks: int = option(1200, "not ready when weights are older than this, in blocks")
     commit_blocks: int = option(100, "commit the ledger's root at most every so many blocks")
-    reward: str = option("default", "reward model: default, handmade, hf:<manifest>, or mix:a=0.7,b=0.3")
+    reward: str = option("default", "reward model: default, handmade, text, hf:<manifest>, or mix:a=0.7,b=0.3")
     version_key: int = option(0, "version key of the weights; 0 takes the subnet's own")
     shadow: tuple[str, ...] = option((), "gates recorded but not enforced: verdict, latency, early_end, reward, peers")
     peers: bool = option(True, "fetch other validators' bundles and replay them")

@@ -44,7 +44,7 @@ class Setting:
         listen = ["--axon.external_ip", ADDRESS, "--axon.ip", ADDRESS, "--axon.port", "0"]
         if participant.is_validator:
             return [*common, *listen, *self.pace()]
-        serve = ["--miner.max_prompt_tokens", "512", "--miner.max_tokens", "128", *listen]
+        serve = ["--miner.max_prompt_tokens", "512", "--miner.max_tokens", "128", "--miner.self_test", "0", *listen]
         if self.plan.model != "default":
             serve += ["--model.path", self.plan.model]
         if participant.cheats:

@@ -19,6 +19,7 @@ from subnet.miner.answers import AnswerStore
 from subnet.miner.beacons import Beacons
 from subnet.miner.engine import MinerEngine, load_factory
 from subnet.miner.epochs import EpochBook
+from subnet.miner.selftest import require_class
 from subnet.miner.service import MinerService, Terms
 from subnet.models import DEFAULT_MODEL, Manifest, find_model, load_tokenizer
 from subnet.protocol import ModelOffer
@@ -93,7 +94,7 @@ class MinerApp:
 
     async def _serve(self, manifest: Manifest, engine: MinerEngine) -> None:
         started = await self._supervisor.unless_stopped(
-            asyncio.gather(self._start_engine(engine), self._first_contact())
+            asyncio.gather(self._start_engine(engine, manifest), self._first_contact())
         )
         if started is None:
             await _call(engine, "close")
@@ -121,9 +122,14 @@ class MinerApp:
         await server.stop()
         await _call(engine, "close")
 
-    async def _start_engine(self, engine: MinerEngine) -> None:
-        began = time.monotonic()
+    async def _start_engine(self, engine: MinerEngine, manifest: Manifest) -> None:
+        began, config = time.monotonic(), self._config
         await _call(engine, "start")
+        if config.miner.self_test:
+            await require_class(
+                engine, manifest, model=config.model.path or None, tokens=config.miner.self_test,
+                threads=config.threads or None,
+            )  # fmt: skip
         self._engine_ready = True
         logger.info("Engine ready after {:.1f} s", time.monotonic() - began)
 

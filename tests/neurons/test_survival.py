@@ -81,6 +81,7 @@ async def test_a_validator_killed_in_every_phase_of_a_round_loses_and_repeats_no
         world.close()
 
 
+@pytest.mark.slow
 async def test_a_chain_that_stalls_and_one_that_dies_are_waited_for(tmp_path, model):
     world = new_world(tmp_path, model)
     try:

@@ -139,6 +139,8 @@ class World:
                 "--validator.request_timeout_s", str(self.request_s), "--validator.drain_s", "15",
                 "--validator.reward", "text" if self.model else "handmade",
             ]  # fmt: skip
+        if role == "miner":
+            common += ["--miner.self_test", "0"]
         if self.model:
             common += ["--model.path", self.model]
         process = Process(name, [*common, *extra], self.folder / f"{name}.log", env or {})
