@@ -55,9 +55,9 @@ class Setting:
     def pace(self) -> list[str]:
         """A validator's settings for a run of minutes: everything is checked, weights follow every epoch."""
         settings = {
-            "requests": 2,
+            "requests": 1,
             "max_tokens": 32,
-            "round_blocks": 5,
+            "round_blocks": 6,
             "request_timeout_s": REQUEST_TIMEOUT_S,
             "check_rate": 1.0,
             "weights_blocks": max(1, self.plan.tempo // 3),
