@@ -138,7 +138,7 @@ def _head_seconds(reader: SignalReader, head: Head, prompts: Sequence, texts: Se
     return median_seconds(lambda: head.scores(head.quantise(numbers))) / len(texts)
 
 
-def median_seconds(run: Callable[[], object], times: int = 5) -> float:
+def median_seconds(run: Callable[[], object], times: int = 3) -> float:
     """Median wall time of a call."""
     taken = []
     for _ in range(times):
@@ -149,8 +149,8 @@ def median_seconds(run: Callable[[], object], times: int = 5) -> float:
 
 
 def reproducibility(reader: SignalReader, head: Head, threads: int) -> dict[str, float]:
-    """Largest difference of a score between thread counts, batch sizes and orders, over 24 completions."""
-    items = held_out_examples()[:24]
+    """Largest difference of a score between thread counts, batch sizes and orders, over 12 completions."""
+    items = held_out_examples()[:12]
     prompts, texts = [item.prompt for item in items], [item.completion for item in items]
     reward = LearnedReward(reader, head)
 
