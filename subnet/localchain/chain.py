@@ -166,6 +166,8 @@ class Chain:
             rt.deposit("Balances", "Withdraw", {"who": payer, "amount": fee})
         info = _DISPATCH_INFO if call.pays_fee else {**_DISPATCH_INFO, "pays_fee": "No"}
         failure = self._dispatch(extrinsic)
+        if failure is not None:
+            rt.queue.clear()
         if failure is None:
             outcome, details = "ExtrinsicSuccess", {"dispatch_info": info}
         else:

@@ -22,6 +22,8 @@ from subnet.localchain.store import Block
 MAX_FRAME = 16 << 20
 """The longest message accepted, in bytes; a longer one closes its connection."""
 MAX_BATCH = 256
+MAX_TURN = 0.005
+"""Seconds for which one client may be served before everything else gets its turn."""
 MAX_BACKLOG = 4_096
 """Messages that may wait for a client that does not read; one more closes its connection."""
 
@@ -125,8 +127,13 @@ class Node:
         client = _Client(Connection(send), outbox)
         self._clients.add(client)
         writer = asyncio.create_task(_write(socket, outbox))
+        turn = time.perf_counter()
         try:
             async for message in socket:
+                if time.perf_counter() - turn > MAX_TURN:
+                    # Buffered messages never yield by themselves: one busy client would delay the blocks.
+                    await asyncio.sleep(0)
+                    turn = time.perf_counter()
                 reply = self._reply(client.connection, message)
                 # What follows the reply is queued first, and written after it: the queue's writer
                 # cannot run before the reply's own frame is out.

@@ -65,10 +65,10 @@ async def audit(chain: RunningChain, seen: dict[int, str]) -> None:
 async def test_kill_nine_loses_nothing(tmp_path: Path) -> None:
     seen: dict[int, str] = {}
     chance = random.Random(9)
-    for _ in range(6):
+    for _ in range(5):
         chain = start_chain(block_time=0.05, state_dir=tmp_path / "state", log=tmp_path / "log.txt")
         tasks = [asyncio.create_task(follow(chain, seen)), asyncio.create_task(spend(chain))]
-        await asyncio.sleep(0.6 + chance.random())
+        await asyncio.sleep(0.5 + chance.random())
         chain.kill()
         for task in tasks:
             task.cancel()
