@@ -3,13 +3,14 @@
 There is no list of prompts that a miner could memorise: a grammar (`reward.prompt_words`) spans
 billions of texts, and style noise (case, typing slips, greetings) multiplies them. Everything is drawn
 from SHA-256 in counter mode under one seed, so that the same seed gives the same request on
-every machine, and anybody can check afterwards that a validator did not choose its prompts.
+every machine, and whoever knows the seed's parts can check the prompts.
 
     seed = SHA-256(domain || block hash || validator key || round secret)
 
 The block hash is public randomness that the validator cannot choose. The round secret keeps
-miners from computing the same prompts and so from telling a synthetic request by its text: the
-validator commits to it (`RoundSecret.commitment`) before the round and publishes it after.
+miners from computing the same prompts and so from telling a synthetic request by its text. A
+validator that commits to it (`RoundSecret.commitment`) before the round and publishes it after shows
+that it did not choose its prompts; that is up to the caller.
 
 Sampling parameters, lengths and the shape of the conversation come from a `TrafficProfile`,
 which can be re-estimated from the organic requests that a validator really served, so that
