@@ -336,10 +336,11 @@ async def measure(quick: bool) -> dict[str, float]:
     return out
 
 
-def table(values: dict[str, float], load: float) -> str:
+def table(values: dict[str, float], load: float, quick: bool) -> str:
     rows = [
-        f"Measured {time.strftime('%Y-%m-%d')} with `python benchmarks/localchain.py` on {os.cpu_count()} cores "
-        f"({platform.machine()}, Python {platform.python_version()}); load average at the start {load:.1f}.",
+        f"Measured {time.strftime('%Y-%m-%d')} with `python benchmarks/localchain.py{' --quick' * quick}` "
+        f"on {os.cpu_count()} cores ({platform.machine()}, Python {platform.python_version()}); "
+        f"load average at the start {load:.1f}.",
         "",
         "| what | measured | aim | prototype |",
         "|---|---:|---:|---:|",
@@ -357,7 +358,7 @@ def main() -> int:
     args = parser.parse_args()
     load = os.getloadavg()[0]
     values = asyncio.run(measure(args.quick))
-    text = table(values, load)
+    text = table(values, load, args.quick)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "localchain.json").write_text(json.dumps({"load": load, **values}, indent=2) + "\n")
     (RESULTS / "localchain.md").write_text(text)
