@@ -78,7 +78,7 @@ async def run(plan: Plan, console: Console) -> Outcome:
         try:
             outcome = await follow(setting, fleet, watch, chain, clock, console)
             record(plan.folder / "outcome.json", outcome, clock)
-            console.print(report(outcome, plan.folder))
+            console.print(report(outcome, plan.folder), soft_wrap=True)
             if plan.keep:
                 await stay(setting, fleet, console)
         finally:

@@ -82,7 +82,7 @@ def report(outcome: Outcome, folder: Path) -> RenderableType:
     if evidence:
         lines.append(Text("Verify the evidence yourself (needs only the model and the file):", style="bold"))
         lines += [
-            Text(f"  .venv/bin/python -m subnet.evidence verify {bundle_path(folder, miner.bundle)}", no_wrap=True)
+            Text(f"  .venv/bin/python -m subnet.evidence verify {bundle_path(folder, miner.bundle)}")
             for miner in evidence
             if miner.bundle
         ]

@@ -41,7 +41,7 @@ def test_a_cheat_ends_with_zero_incentive_and_its_evidence_verifies(tmp_path: Pa
     assert miners["wrong_seed"]["incentive"] == 0 and miners["wrong_seed"]["accused_by"] == ["validator-1"]
     assert miners["honest"]["incentive"] > 0 and miners["honest"]["accused_by"] == []
     bundle = folder / "evidence" / f"{miners['wrong_seed']['bundle']}.bundle"
-    assert str(bundle) in printed.replace("\n", ""), "the report says how to verify the evidence"
+    assert f"subnet.evidence verify {bundle}\n" in printed, "the report says how to verify the evidence"
     verify = [sys.executable, "-m", "subnet.evidence", "verify", str(bundle)]
     checked = subprocess.run(verify, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr

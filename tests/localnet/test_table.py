@@ -9,7 +9,7 @@ from tests.localnet.test_outcome import GOOD, HOTKEYS, INCENTIVES, PLAN
 
 def printed(renderable: object) -> str:
     console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(renderable)
+    console.print(renderable, soft_wrap=True)
     return console.export_text()
 
 
