@@ -55,6 +55,18 @@ def test_an_entry_survives_its_canonical_bytes(entry: Entry) -> None:
     assert Entry.from_bytes(raw) == entry
 
 
+def test_the_golden_bytes_of_an_entry() -> None:
+    """Roots on chain cover these bytes: they are history, and never change."""
+    entry = Entry(EntryKind.ACCUSATION, 7, b"\x01" * 32, b"\x02" * 32, b"\x03" * 32)
+    assert entry.to_bytes().hex() == "000102" + "0000000000000007" + "01" * 32 + "02" * 32 + "03" * 32 + "0000"
+    assert [(kind.name, kind.value) for kind in EntryKind] == [
+        ("ROUND", 1),
+        ("ACCUSATION", 2),
+        ("OPINION", 3),
+        ("DECISION", 4),
+    ]
+
+
 @given(entries, entries)
 def test_different_entries_have_different_bytes(one: Entry, other: Entry) -> None:
     assert (one == other) == (one.to_bytes() == other.to_bytes())
