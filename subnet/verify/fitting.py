@@ -25,7 +25,7 @@ from subnet.verify.records import COMPETITORS, FAR, MATCH, NONE, UNIT, TokenReco
 HEADROOM = 1.5
 CONFIDENCE = 0.975
 RESAMPLES = 400
-ENTROPY_EDGES: tuple[float, ...] = (1.0,)
+ENTROPY_EDGES: tuple[float, ...] = (0.5, 2.0)
 DISTANCE_EDGES = (
     0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15, 0.175, 0.2, 0.225, 0.25, 0.275, 0.3,
     0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.85, 1.0, 1.5,
@@ -67,6 +67,8 @@ def count(
     on_seed: Callable[[], None] | None = None,
 ) -> Counts:
     """Count flips over `seeds` fresh seeds at every position of a set."""
+    if honest.sampling.temperature_milli == 0:
+        seeds = 1  # a greedy token is the same for every seed
     shape = (int(honest.pairs.completion.max()) + 1, len(ENTROPY_EDGES) + 1, len(DISTANCE_EDGES) + 1)
     seen, flipped, far_seen, far_flipped = (np.zeros(shape) for _ in range(4))
     misses, largest = 0, 0.0
@@ -145,36 +147,48 @@ def _upper(
         exposure, hits = np.tensordot(weight, seen, 1), np.tensordot(weight, flipped, 1)
         resampled.append(np.divide(hits, exposure, out=np.zeros_like(hits), where=exposure > 0))
     limit = np.quantile(resampled, CONFIDENCE, axis=0)
-    for exposure, hits in ((a.sum(axis=0), b.sum(axis=0)) for a, b in tables):
+    for a, b in tables:
+        exposure, hits = a.sum(axis=0), b.sum(axis=0)
         rate = np.divide(hits, exposure, out=np.zeros_like(hits), where=exposure > 0)
-        limit = np.where(exposure >= ENOUGH, np.maximum(limit, rate), limit)
+        known = (exposure >= ENOUGH) & (_clusters(b) >= SEVERAL)
+        limit = np.where(known, np.maximum(limit, rate), limit)
     return HEADROOM * limit
 
 
 ENOUGH = 5_000
-"""Exposures that a single workload needs in a cell before its own rate counts."""
+SEVERAL = 3
+"""A single workload's own rate counts in a cell with ENOUGH exposures, flipped in SEVERAL completions."""
 
 TRUSTED = 8
 """Different completions that must have flipped in a cell before its rate is taken as measured."""
 
-SLOWER = 0.7
+SLOWER = 0.8
 """Pace of the fall beyond what was measured, relative to the fall from a tenth to the last measured cell."""
 
 
 def _continued(bound: NDArray[np.float64], clusters: NDArray[np.float64], floor: float) -> NDArray[np.float64]:
-    """Each entropy's bounds, continued beyond the last trusted cell by an exponential that falls more slowly."""
+    """Each entropy's bounds, continued beyond the last trusted cell by an exponential that falls more slowly.
+
+    The slowest pace that any entropy shows is used for all. Where none shows one the noise ends within the first cells
+    (an exact class) and the floor holds beyond.
+    """
     edges = np.array((0.0, *DISTANCE_EDGES))
-    out = bound.copy()
-    for row, trust in zip(out, clusters >= TRUSTED, strict=True):
-        if not trust.any():
-            continue
-        last = int(np.flatnonzero(trust)[-1])
+    out = _falling(bound, floor)
+    trusted = [np.flatnonzero(trust) for trust in clusters >= TRUSTED]
+    paces = []
+    for row, known in zip(out, trusted, strict=True):
+        last = int(known[-1]) if len(known) else 0
         above = np.flatnonzero(row[:last] >= 0.1)
-        if not len(above):
-            continue
-        knee = int(above[-1])
-        pace = SLOWER * np.log(row[knee] / row[last]) / (edges[last] - edges[knee])
-        row[last + 1 :] = np.maximum(row[last + 1 :], row[last] * np.exp(-pace * (edges[last + 1 :] - edges[last])))
+        if len(above) and row[above[-1]] > 3 * row[last]:
+            paces.append(np.log(row[above[-1]] / row[last]) / (edges[last] - edges[above[-1]]))
+    if not paces:
+        return out
+    pace = SLOWER * min(paces)
+    for row, known in zip(out, trusted, strict=True):
+        if len(known):
+            last = int(known[-1])
+            beyond = row[last] * np.exp(-pace * (edges[last + 1 :] - edges[last]))
+            row[last + 1 :] = np.maximum(row[last + 1 :], beyond)
     return _falling(out, floor)
 
 
