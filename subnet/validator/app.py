@@ -55,6 +55,8 @@ from subnet.verify.selection import EVERYTHING, checking_rate
 REPLAY_DTYPE = "float32"
 """The verifier of every tolerance class is one float32 prefill: that is what profiles are calibrated against."""
 STALE_HEAD_S = 120.0
+BLIND_ROUNDS = 3
+"""After so many rounds without one replay no weights are set: the old ones stand, and cheats are not paid on trust."""
 SHOWN_EPOCHS, SHOWN_ENTRIES = 60, 60
 PERMIT_REMINDER_BLOCKS = 25
 
@@ -69,6 +71,8 @@ class _Now:
     round: int = 0
     round_s: float | None = None
     trouble: str = ""
+    blind: int = 0
+    """Rounds in a row of which nothing that was selected could be replayed."""
     reminded: int = -PERMIT_REMINDER_BLOCKS
 
 
@@ -218,7 +222,8 @@ class ValidatorApp:
                 may_ask = self._may_ask(head)
                 await rounds.on_head(head, snapshot, block_time, may_ask=may_ask)
                 if may_ask:
-                    self._weights.on_head(head, snapshot, rounds.book)
+                    if self._now.blind < BLIND_ROUNDS:
+                        self._weights.on_head(head, snapshot, rounds.book)
                     self._ledger.on_head(head)
                     if self._config.validator.peers:
                         self._peers.on_head(head, snapshot)
@@ -283,6 +288,12 @@ class ValidatorApp:
             report.answered, report.asked, report.replayed, report.tokens, report.abstained, report.seconds,
             f", accused: {', '.join(h[:8] for h in report.accused)}" if report.accused else "",
         )  # fmt: skip
+        if report.replayed:
+            self._now.blind = 0
+        elif report.abstained:
+            self._now.blind += 1
+            if self._now.blind == BLIND_ROUNDS:
+                logger.error("The replay has failed for {} rounds: no weights are set until it works", BLIND_ROUNDS)
         record_round(self._metrics, report, self._replay)
         if snapshot is None or self._now.head is None:
             return
@@ -368,6 +379,8 @@ class ValidatorApp:
             yield "no weights set yet"
         elif head is not None and head.number - self._weights.last_block > role.ready_blocks:
             yield f"weights were last set at block {self._weights.last_block}, the chain is at {head.number}"
+        if self._now.blind >= BLIND_ROUNDS:
+            yield f"nothing could be replayed in the last {self._now.blind} rounds, so no weights are set; see the log"
         if self._now.trouble:
             yield self._now.trouble
         if self._supervisor.stopping:
