@@ -77,7 +77,7 @@ def test_every_member_enters_the_digest() -> None:
                 at[path[-1]] = {"wheel": "folder", "gguf": "safetensors", "fp32": "bf16"}[value]
             case str():
                 at[path[-1]] = f"x{value}"
-            case int():
+            case int() | float():
                 at[path[-1]] = value + 1
             case {}:
                 at[path[-1]] = {"threshold": 1}
