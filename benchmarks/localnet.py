@@ -1,6 +1,7 @@
 """Runs the localnet again and again and says how often it kept its promise, and how long it took.
 
-    python benchmarks/localnet.py --runs 20            (about four minutes a run on 2 cores)
+    python benchmarks/localnet.py --runs 20            (about two minutes a run on 2 cores)
+    python benchmarks/localnet.py --runs 1 --append    (one more, added to those on file)
 
 Every run is `scripts/localnet.sh` as a person starts it, with a fresh chain, fresh wallets and fresh prompts. Writes
 benchmarks/results/localnet_runs.{json,md} after every run, and the last run's printed output to localnet.md.
@@ -34,7 +35,14 @@ def one_run(folder: Path, arguments: list[str]) -> tuple[dict[str, Any], str]:
     )
     path = folder / "outcome.json"
     outcome = json.loads(path.read_text()) if path.exists() else {"miners": [], "problems": ["it did not finish"]}
-    return {**outcome, "exit_code": done.returncode, "wall_s": time.monotonic() - started}, done.stdout
+    facts = {"exit_code": done.returncode, "wall_s": time.monotonic() - started, "commit": commit()}
+    return {**outcome, **facts}, done.stdout
+
+
+def commit() -> str:
+    """The checkout's commit in short, with "+" where files were changed since."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--exclude=*"]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 def table(runs: list[dict[str, Any]]) -> str:
@@ -75,13 +83,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--folder", type=Path, default=ROOT / ".localnet" / f"runs-{time.strftime('%Y%m%d-%H%M%S')}")
     parser.add_argument("rest", nargs="*", help="after --: arguments of localnet.sh")
+    parser.add_argument("--append", action="store_true", help="add to the runs on file instead of starting anew")
     args = parser.parse_args(argv)
-    runs: list[dict[str, Any]] = []
-    for number in range(1, args.runs + 1):
+    stored = RESULTS / "localnet_runs.json"
+    runs: list[dict[str, Any]] = json.loads(stored.read_text()) if args.append and stored.exists() else []
+    for number in range(len(runs) + 1, len(runs) + args.runs + 1):
         run, printed = one_run(args.folder / f"{number:02}", args.rest)
         runs.append(run)
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "localnet_runs.json").write_text(json.dumps(runs, indent=1) + "\n")
+        stored.write_text(json.dumps(runs, indent=1) + "\n")
         (RESULTS / "localnet_runs.md").write_text(table(runs))
         (RESULTS / "localnet.md").write_text(transcript(printed))
         sys.stdout.write(f"run {number}: exit {run['exit_code']}, {run['wall_s']:.0f} s; {run['problems'] or 'kept'}\n")

@@ -39,6 +39,14 @@ class Outcome:
     def kept_the_promise(self) -> bool:
         return not self.problems
 
+    def settled(self, validators: int) -> bool:
+        """Whether more epochs could only repeat it: the promise is kept, and every cheat accused by all, with evidence.
+
+        A cheat that nobody accuses (one that is slow, say) can have no incentive now and some in the next epoch.
+        """
+        cheats = [miner for miner in self.miners if miner.participant.cheats]
+        return self.kept_the_promise and all(c.bundle and len(c.accused_by) == validators for c in cheats)
+
 
 def peak(miner: MinerStatus) -> tuple[int, float]:
     """Verified tokens and evidence (log10) where the threshold was first reached; the most evidence seen where not.

@@ -10,6 +10,10 @@ from subnet.errors import ConfigError
 
 DEFAULT_ADVERSARIES = ("int4", "wrong_seed", "fp8_kv")
 HONEST = "honest"
+EPOCHS_HELP = (
+    "epochs after the first weights at which to judge; a run ends before that once every cheat is accused by every "
+    "validator and has no incentive (default: %(default)s)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,8 @@ def participants(validators: int, miners: int, adversaries: tuple[str, ...]) -> 
     return tuple(Participant(name, kind) for name, kind in zip(names, kinds, strict=True))
 
 
-def parse(argv: list[str] | None, known_adversaries: dict[str, str], default_folder: Path) -> Plan:
-    """The plan that the command line asks for. Unknown adversaries raise ConfigError with the list of known ones."""
+def command_line(known_adversaries: dict[str, str], default_folder: Path) -> argparse.ArgumentParser:
+    """The flags of scripts/localnet.sh."""
     parser = argparse.ArgumentParser(
         prog="localnet.sh",
         description="Runs a subnet on this machine (chain, validators, honest miners, cheats) and shows who is caught.",
@@ -87,7 +91,7 @@ def parse(argv: list[str] | None, known_adversaries: dict[str, str], default_fol
         metavar="NAMES",
         help="comma-separated cheats, one miner each; '' for none (default: %(default)s)",
     )
-    parser.add_argument("--epochs", type=int, default=8, help="epochs to run before judging (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=8, help=EPOCHS_HELP)
     parser.add_argument("--tempo", type=int, default=15, help="blocks between epochs (default: %(default)s)")
     parser.add_argument("--block-time", type=float, default=1.0, help="seconds a block (default: %(default)s)")
     parser.add_argument(
@@ -107,7 +111,12 @@ def parse(argv: list[str] | None, known_adversaries: dict[str, str], default_fol
     parser.add_argument(
         "--page-port", type=int, default=8080, help="port of the status page, 0 for any (default: %(default)s)"
     )
-    args = parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: list[str] | None, known_adversaries: dict[str, str], default_folder: Path) -> Plan:
+    """The plan that the command line asks for. Unknown adversaries raise ConfigError with the list of known ones."""
+    args = command_line(known_adversaries, default_folder).parse_args(argv)
 
     names = tuple(name.strip() for name in args.adversaries.split(",") if name.strip())
     unknown = sorted(set(names) - set(known_adversaries))

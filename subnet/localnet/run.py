@@ -149,7 +149,7 @@ async def start_page(setting: Setting, fleet: Fleet, watch: Watch, say: Callable
 
 
 async def follow(setting: Setting, fleet: Fleet, watch: Watch, chain: Chain, clock: Clock, console: Console) -> Outcome:
-    """Shows the table until the planned epochs have passed since the first weights, then judges."""
+    """Shows the table until the run is settled or its epochs have passed since the first weights, then judges."""
     plan, opened = setting.plan, setting.opened
     keys = frozenset(opened.hotkeys[v.name] for v in plan.validators)
     last_line = 0.0
@@ -165,13 +165,14 @@ async def follow(setting: Setting, fleet: Fleet, watch: Watch, chain: Chain, clo
             elif clock.elapsed - last_line > LINES_WITHOUT_TERMINAL_S:
                 last_line = clock.elapsed
                 console.print(table)
-            if clock.epochs(seen.block, plan.tempo) >= plan.epochs:
+            outcome = judge(plan, opened.hotkeys, snapshots, seen.incentives, seen.stakes)
+            if outcome.settled(len(plan.validators)) or clock.epochs(seen.block, plan.tempo) >= plan.epochs:
                 break
             if clock.first_weights_s is None and clock.elapsed > WEIGHTS_DEADLINE_S:
                 raise AssayError(f"no validator set weights in {WEIGHTS_DEADLINE_S:.0f} s; see {fleet.folder}")
             await asyncio.sleep(REFRESH_S)
     await watch.copy_bundles(snapshots, plan.folder)
-    return judge(plan, opened.hotkeys, snapshots, seen.incentives, seen.stakes)
+    return outcome
 
 
 def record(path: Path, outcome: Outcome, clock: Clock) -> None:

@@ -53,6 +53,15 @@ def test_a_broken_promise_is_named(
     assert any(words in problem for problem in outcome.problems)
 
 
+def test_a_run_is_settled_when_every_validator_has_accused_every_cheat_and_the_promise_is_kept() -> None:
+    agreed = {**GOOD, "validator-2": snapshot(CLEAN, CAUGHT)}
+    assert judge(PLAN, HOTKEYS, agreed, INCENTIVES, {}).settled(2)
+    assert not judge(PLAN, HOTKEYS, GOOD, INCENTIVES, {}).settled(2), "one validator has not accused it yet"
+    assert not judge(PLAN, HOTKEYS, agreed, {HONEST: 0.9, CHEAT: 0.1}, {}).settled(2), "the chain still pays it"
+    without = {name: snapshot(CLEAN, CAUGHT) for name in agreed}
+    assert not judge(PLAN, HOTKEYS, without, INCENTIVES, {}).settled(2), "there is no bundle to show yet"
+
+
 def test_the_chain_is_believed_and_not_the_validator_about_incentive() -> None:
     boastful = {"validator-1": snapshot(MinerStatus(2, HONEST, incentive=1.0), CAUGHT)}
     assert not judge(PLAN, HOTKEYS, boastful, {HONEST: 0.0}, {}).kept_the_promise
