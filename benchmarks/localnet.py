@@ -40,9 +40,13 @@ def one_run(folder: Path, arguments: list[str]) -> tuple[dict[str, Any], str]:
 
 
 def commit() -> str:
-    """The checkout's commit in short, with "+" where files were changed since."""
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--exclude=*"]
-    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    """The checkout's commit in short, with "+" where files other than results were changed since."""
+    git = ["git", "-C", str(ROOT)]
+    name = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    changed = [*git, "diff", "--quiet", "HEAD", "--", ".", ":!benchmarks/results"]
+    if name.returncode != 0:
+        return "unknown"
+    return name.stdout.strip() + ("+" if subprocess.run(changed, check=False).returncode else "")
 
 
 def table(runs: list[dict[str, Any]]) -> str:
