@@ -7,6 +7,7 @@ from pathlib import Path
 
 from subnet.localnet.bootstrap import GUEST, HOTKEY, VALIDATOR_STAKE_TAO, Opened
 from subnet.localnet.plan import Participant, Plan
+from subnet.models.registry import DEFAULT_MODEL
 
 REQUEST_TIMEOUT_S = 20
 """Answers are selected by a block after this deadline, so it sets the length of a round; eight model processes share
@@ -42,11 +43,11 @@ class Setting:
             *("--http.port", "0"),
         ]
         listen = ["--axon.external_ip", ADDRESS, "--axon.ip", ADDRESS, "--axon.port", "0"]
+        if self.plan.model != DEFAULT_MODEL:
+            common += ["--model.path", self.plan.model]
         if participant.is_validator:
             return [*common, *listen, *self.pace()]
         serve = ["--miner.max_prompt_tokens", "512", "--miner.max_tokens", "128", "--miner.self_test", "0", *listen]
-        if self.plan.model != "default":
-            serve += ["--model.path", self.plan.model]
         if participant.cheats:
             serve += ["--miner.engine", "tests.zoo.miner:factory", "--miner.engine_option"]
             serve += [f"adversary={participant.kind}"]

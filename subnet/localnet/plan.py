@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from subnet.errors import ConfigError
+from subnet.models.registry import DEFAULT_MODEL
 
 DEFAULT_ADVERSARIES = ("int4", "wrong_seed", "fp8_kv")
 HONEST = "honest"
@@ -97,7 +98,12 @@ def command_line(known_adversaries: dict[str, str], default_folder: Path) -> arg
     parser.add_argument(
         "--threads", type=int, default=1, help="CPU threads of each model process (default: %(default)s)"
     )
-    parser.add_argument("--model", default="default", help="model that the miners serve (default: the embedded one)")
+    parser.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        help="model to serve and to verify: a name of `python -m subnet.models list`, or the path of a manifest "
+        "(default: %(default)s)",
+    )
     parser.add_argument("--folder", type=Path, default=default_folder, help="where wallets, logs and state go")
     parser.add_argument(
         "--subtensor.chain_endpoint",

@@ -24,6 +24,8 @@ from subnet.localnet.outcome import Outcome, judge
 from subnet.localnet.plan import Plan
 from subnet.localnet.table import live_table, report
 from subnet.localnet.watch import OnChain, Watch, read_chain
+from subnet.models.provenance import locate
+from subnet.models.registry import DEFAULT_MODEL, find_model
 from subnet.status.snapshot import StatusSnapshot
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +38,7 @@ START_DEADLINE_S = 120.0
 """A process that is not ready in this time has failed: loading the weights takes seconds, even on a busy machine."""
 WEIGHTS_DEADLINE_S = 600.0
 LINES_WITHOUT_TERMINAL_S = 20.0
+WORTH_TELLING_S = 2.0
 
 
 @dataclass(slots=True)
@@ -66,8 +69,10 @@ async def run(plan: Plan, console: Console) -> Outcome:
         Fleet(plan.folder / "logs", environment(plan)) as fleet,
         httpx.AsyncClient(timeout=READ_DEADLINE_S, trust_env=False) as session,
     ):
+        ready = asyncio.create_task(asyncio.to_thread(prepare_model, plan.model, say))
         endpoint = plan.endpoint or await start_chain(plan, fleet, say)
         opened = await open_subnet(endpoint, plan, say)
+        await ready
         setting = Setting(plan, opened, endpoint)
         for participant in (*plan.miners, *plan.validators):
             await fleet.start(participant.name, setting.arguments(participant), ROOT)
@@ -91,12 +96,23 @@ def environment(plan: Plan) -> dict[str, str]:
     threads = str(plan.threads)
     return {
         **os.environ,
-        "HF_HUB_OFFLINE": "1" if plan.model == "default" else os.environ.get("HF_HUB_OFFLINE", "0"),
+        "HF_HUB_OFFLINE": "1" if plan.model == DEFAULT_MODEL else os.environ.get("HF_HUB_OFFLINE", "0"),
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_NUM_THREADS": threads,
         "PYTHONUNBUFFERED": "1",
         "BITTENSOR_RUNTIME_CACHE_DIR": str(plan.folder / "sdk-cache"),
     }
+
+
+def prepare_model(name: str, say: Callable[[str], None]) -> None:
+    """Converts and checks the weights once, so that eight processes do not wait for it or do it again.
+
+    Raises ModelError for a model that is not there or is not what its manifest says.
+    """
+    named, began = find_model(name), time.monotonic()
+    locate(named.manifest, named.base, None)
+    if (took := time.monotonic() - began) > WORTH_TELLING_S:
+        say(f"converted and checked {named.manifest.name} in {took:.0f} s (only the first run does)")
 
 
 async def start_chain(plan: Plan, fleet: Fleet, say: Callable[[str], None]) -> str:
@@ -159,7 +175,8 @@ async def follow(setting: Setting, fleet: Fleet, watch: Watch, chain: Chain, clo
             snapshots = await watch.snapshots()
             seen = await read_chain(chain, opened.netuid, keys)
             note_weights(clock, seen)
-            table = live_table(plan, opened.hotkeys, list(snapshots.values()), headline(plan, clock, seen, snapshots))
+            title = headline(plan, clock, seen, snapshots)
+            table = live_table(plan, opened.hotkeys, seen.uids, list(snapshots.values()), title)
             if console.is_terminal:
                 live.update(table)
             elif clock.elapsed - last_line > LINES_WITHOUT_TERMINAL_S:

@@ -17,9 +17,16 @@ BAR_CELLS = 8
 
 
 def live_table(
-    plan: Plan, hotkeys: Mapping[str, str], snapshots: Sequence[StatusSnapshot], headline: str
+    plan: Plan,
+    hotkeys: Mapping[str, str],
+    uids: Mapping[str, int],
+    snapshots: Sequence[StatusSnapshot],
+    headline: str,
 ) -> RenderableType:
-    """One row a miner: what it is, what it did, how much evidence stands against it, what it gets."""
+    """One row a miner: what it is, what it did, how much evidence stands against it, what it gets.
+
+    hotkeys: participant name -> ss58; uids: hotkey -> uid, for those that the chain lists.
+    """
     table = Table(title=headline, title_justify="left", title_style="bold", expand=False)
     for name, justify in (
         ("uid", "right"),
@@ -36,16 +43,18 @@ def live_table(
     ):
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for miner in plan.miners:
-        table.add_row(*_row(miner, strongest(hotkeys[miner.name], snapshots)))
+        hotkey = hotkeys[miner.name]
+        table.add_row(*_row(miner, uids.get(hotkey), strongest(hotkey, snapshots)))
     return table
 
 
-def _row(miner: Participant, seen: MinerStatus | None) -> list[RenderableType]:
+def _row(miner: Participant, uid: int | None, seen: MinerStatus | None) -> list[RenderableType]:
     what = Text(miner.kind, style="red" if miner.cheats else "green")
+    number = "" if uid is None else str(uid)
     if seen is None:
-        return ["", what, *[""] * 9]
+        return [number, what, *[""] * 5, Text("no round yet", style="dim"), *[""] * 3]
     return [
-        str(seen.uid),
+        number,
         what,
         f"{seen.answered}/{seen.requests}",
         "" if seen.tokens_per_second is None else f"{seen.tokens_per_second:.1f}",

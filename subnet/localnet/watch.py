@@ -19,9 +19,10 @@ from subnet.status.snapshot import StatusSnapshot
 
 @dataclass(frozen=True, slots=True)
 class OnChain:
-    """What the chain says: incentive in [0, 1] and stake (alpha) by hotkey, and how many have set weights."""
+    """What the chain says: uid, incentive in [0, 1] and stake (alpha) by hotkey, and how many have set weights."""
 
     block: int
+    uids: Mapping[str, int]
     incentives: Mapping[str, float]
     stakes: Mapping[str, float]
     weights_set: int
@@ -85,6 +86,7 @@ async def read_chain(chain: Chain, netuid: int, validators: frozenset[str]) -> O
         raise AssayError(f"subnet {netuid} has no neurons")
     return OnChain(
         block=graph.block,
+        uids={neuron.hotkey: neuron.uid for neuron in graph.neurons},
         incentives={neuron.hotkey: neuron.incentive for neuron in graph.neurons},
         stakes={neuron.hotkey: neuron.stake for neuron in graph.neurons},
         weights_set=sum(1 for _, row in rows if row),

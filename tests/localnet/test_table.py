@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -5,6 +6,8 @@ from rich.console import Console
 from subnet.localnet.outcome import judge
 from subnet.localnet.table import live_table, report
 from tests.localnet.test_outcome import GOOD, HOTKEYS, INCENTIVES, PLAN
+
+UIDS = {HOTKEYS["miner-1"]: 2, HOTKEYS["miner-2"]: 3}
 
 
 def printed(renderable: object) -> str:
@@ -14,13 +17,15 @@ def printed(renderable: object) -> str:
 
 
 def test_the_live_table_shows_who_is_what_and_the_evidence() -> None:
-    text = printed(live_table(PLAN, HOTKEYS, list(GOOD.values()), "block 9"))
+    text = printed(live_table(PLAN, HOTKEYS, UIDS, list(GOOD.values()), "block 9"))
     assert "block 9" in text and "honest" in text
     assert "9.5/9" in text and "inconsistent, out" in text
 
 
 def test_a_miner_that_nobody_has_seen_yet_still_has_a_row() -> None:
-    assert "int4" in printed(live_table(PLAN, HOTKEYS, [], "starting"))
+    text = printed(live_table(PLAN, HOTKEYS, UIDS, [], "starting"))
+    assert re.search(r"\b3\b.*int4.*no round yet", text)
+    assert "int4" in printed(live_table(PLAN, HOTKEYS, {}, [], "starting")), "not even registered"
 
 
 def test_the_report_tells_who_was_caught_and_how_to_verify_it() -> None:
