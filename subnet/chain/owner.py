@@ -128,9 +128,9 @@ class Owner:
             calls.append(admin.sudo_set_immunity_period(netuid=netuid, immunity_period=values.immunity_period))
         if values.commit_reveal is not None:
             calls.append(admin.sudo_set_commit_reveal_weights_enabled(netuid=netuid, enabled=values.commit_reveal))
-        for call in calls:
-            composed = await self._client.compose(call)
-            await self._submit(bt.calls.Sudo.sudo(call=composed), self._signer, f"set {call}")
+        composed = [await self._client.compose(call) for call in calls]
+        together = await self._client.compose(bt.calls.Utility.batch_all(calls=composed))
+        await self._submit(bt.calls.Sudo.sudo(call=together), self._signer, f"set {values}")
 
     async def _submit(self, call: Any, signer: Any, what: str) -> None:
         await self._bounded(self._client.submit_call(call, signer), what)

@@ -12,8 +12,8 @@ from subnet.models.registry import DEFAULT_MODEL
 DEFAULT_ADVERSARIES = ("int4", "wrong_seed", "fp8_kv")
 HONEST = "honest"
 EPOCHS_HELP = (
-    "epochs after the first weights at which to judge; a run ends before that once every cheat is accused by every "
-    "validator and has no incentive (default: %(default)s)"
+    "epochs after the first weights at which to judge; after two of them a run ends as soon as every cheat is accused "
+    "by every validator and has no incentive (default: %(default)s)"
 )
 
 

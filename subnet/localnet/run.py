@@ -39,6 +39,8 @@ START_DEADLINE_S = 120.0
 WEIGHTS_DEADLINE_S = 600.0
 LINES_WITHOUT_TERMINAL_S = 20.0
 WORTH_TELLING_S = 2.0
+LEAST_EPOCHS = 2
+"""Epochs that even a settled run shows, so that the honest are seen to go on earning and the cheats not to."""
 
 
 @dataclass(slots=True)
@@ -183,7 +185,8 @@ async def follow(setting: Setting, fleet: Fleet, watch: Watch, chain: Chain, clo
                 last_line = clock.elapsed
                 console.print(table)
             outcome = judge(plan, opened.hotkeys, snapshots, seen.incentives, seen.stakes)
-            if outcome.settled(len(plan.validators)) or clock.epochs(seen.block, plan.tempo) >= plan.epochs:
+            epochs = clock.epochs(seen.block, plan.tempo)
+            if epochs >= plan.epochs or (epochs >= LEAST_EPOCHS and outcome.settled(len(plan.validators))):
                 break
             if clock.first_weights_s is None and clock.elapsed > WEIGHTS_DEADLINE_S:
                 raise AssayError(f"no validator set weights in {WEIGHTS_DEADLINE_S:.0f} s; see {fleet.folder}")
