@@ -21,11 +21,12 @@ def explain_round(result: RoundScore, rules: ScoringRules) -> str:
     """The terms of a miner's last round, and what each was made from."""
     lines = [
         f"last round: {result.answered} of {result.asked} requests answered",
-        f"  quality      {result.quality:.4f}  mean reward of the answers"
-        + (" without the worst and the best" if result.answered - result.odd_prompts >= 3 else "")
+        f"  quality      {result.quality:.4f}  mean reward, a missing answer counting as zero"
+        + (", without the worst and the best" if result.asked - result.odd_prompts >= 3 else "")
         + (f"; {result.odd_prompts} on odd prompts left out" if result.odd_prompts else ""),
-        f"  speed        {result.speed:.4f}  {result.tokens_per_second:.1f} tokens/s, median miner "
-        f"{result.median_tokens_per_second:.1f}, counted up to {rules.speed_cap:g} times that{_waits(result)}",
+        f"  speed        {result.speed:.4f}  {result.rate:.1f} tokens/s in the round's window of "
+        f"{result.window_seconds:.2f} s, best miner {result.best_rate:.1f}; {result.tokens_per_second:.1f} tokens/s "
+        f"in all{_waits(result)}",
         f"  reliability  {result.reliability:.4f}  delivered share of the work asked for, "
         f"to the power {rules.reliability_power:g}",
         f"  raw          {result.raw:.4f}  quality × speed × reliability"
@@ -41,11 +42,13 @@ def explain_standing(
     """Everything that decides what a hotkey earns: its standing, its last round, its share of the weights."""
     known = book.standings.get(hotkey)
     if known is None:
-        return f"{hotkey}: never queried; a new hotkey starts from {rules.prior:g} and earns after its first answer"
+        return f"{hotkey}: never queried; it starts from {rules.prior:g}, which is not paid, and earns by answering"
     lines = [f"{hotkey}: score {known.score:.4f} after {known.rounds} rounds and {known.answered} answers"]
     if known.slashed:
         lines.append("  slashed: the score is zero until the slash is lifted, and starts from zero then")
-    elif known.answered == 0:
+    elif known.borrowed > 5e-5:
+        lines.append(f"  {known.borrowed:.4f} of it is left of what a new hotkey starts from, and is not paid")
+    if not known.slashed and known.answered == 0:
         lines.append("  nothing answered yet: nothing is paid before the first answer")
     if known.last is not None:
         lines.append(explain_round(known.last, rules))

@@ -7,25 +7,31 @@ All functions here are pure: the state of the scores is a frozen value keyed by 
     normalised = raw / reference                                    in [0, 1]
     score      = (1 - step) * score + step * normalised             moving average
 
-- quality: mean reward of its answers without the worst and the best one (from three answers on).
+- quality: mean reward of what it was asked without the worst and the best (from three on); a
+  missing answer counts as zero, so that who dislikes an answer and hangs up gains nothing.
   Prompts on which the median miner did badly are left out: they tell about the prompt.
-- speed: tokens a second over the time in which the miner had work from us, relative to the
-  round's median miner and capped; times the square root of the same for the time to first token.
-  Linear in throughput on purpose: n hotkeys on one machine share its throughput, so together they
-  earn what one would, as long as that one is below the cap.
+- speed: the tokens that the miner delivered, each counted for less the later it came, relative to
+  the round's best. A token that came within the round's window counts in full, one that came after
+  n windows 1/n^2; the window is the time by which a fifth of all the round's tokens had come. All
+  tokens of an answer also count by how long its first one took.
+  It is a sum over tokens, the same for all miners, on purpose: n hotkeys on one machine deliver
+  what one would that is asked as much, so together they earn what it would, however the machine
+  arranges its work. There is no cap, for the same reason.
 - reliability: the share of the work asked for that was delivered, squared. Work is counted in
   tokens, so that who answers only the cheap requests is scored down.
 - reference: the best raw score of the round, or the decayed best of the rounds before if that is
-  more, so that a miner queried alone is not the best by default.
+  more, so that a miner queried alone is not the best by default. Its speed is then its last one.
 
 A slashed miner's score is zero and stays zero until it is pardoned; then it starts from zero.
-A hotkey never seen before starts from the prior. A miner that was not queried keeps its score.
+A hotkey never seen before starts from the prior, which is not paid: weight comes from what was
+earned alone, or many new hotkeys would earn by being new. A miner that was not queried keeps its
+score.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from types import MappingProxyType
@@ -40,11 +46,15 @@ class ScoringRules:
     step: float = 0.1
     """Weight of the newest round in the moving average, in (0, 1]."""
     prior: float = 0.2
-    """Normalised score that a new hotkey starts from; it is not paid before its first answer."""
-    speed_cap: float = 2.0
-    """Throughput beyond this multiple of the round's median earns nothing more; at least 1."""
+    """Normalised score that a new hotkey starts from; what is left of it in the average is never paid."""
+    window_share: float = 0.2
+    """The window is the time by which this share of the round's tokens had come, in (0, 1)."""
+    lateness_power: float = 2.0
+    """How a token loses value after the window: window / time to this power; above 1."""
     first_token_cap: float = 2.0
-    """The same for the time to first token."""
+    """A first token sooner than the median miner's by this factor earns nothing more; at least 1."""
+    lone_speed: float = 0.5
+    """Speed of a miner whose first round had no other miner in it."""
     reliability_power: float = 2.0
     """Exponent of the delivered share; at least 1."""
     reference_decay: float = 0.99
@@ -58,7 +68,9 @@ class ScoringRules:
         checks = (
             ("step", 0.0 < self.step <= 1.0),
             ("prior", 0.0 <= self.prior <= 1.0),
-            ("speed_cap", self.speed_cap >= 1.0),
+            ("window_share", 0.0 < self.window_share < 1.0),
+            ("lateness_power", 1.0 < self.lateness_power <= 8.0),
+            ("lone_speed", 0.0 <= self.lone_speed <= 1.0),
             ("first_token_cap", self.first_token_cap >= 1.0),
             ("reliability_power", self.reliability_power >= 1.0),
             ("reference_decay", 0.0 <= self.reference_decay <= 1.0),
@@ -79,7 +91,8 @@ class Sample:
     byte, so that no delay of ours counts as the miner's. `quality` is the reward of the answer, or
     None where it was not scored (an abstention: it says nothing about quality). A request that got
     no usable answer has `tokens` 0 and `answered` False. Requests that failed through our own fault
-    must not be given at all.
+    must not be given at all. `arrivals` are (time, tokens so far) as they came in, ascending; without
+    them every token came at the end.
     """
 
     hotkey: str
@@ -92,6 +105,7 @@ class Sample:
     sent_at: float = 0.0
     first_token_at: float | None = None
     finished_at: float = 0.0
+    arrivals: tuple[tuple[float, int], ...] = ()
 
     def __post_init__(self) -> None:
         if self.work < 1:
@@ -102,6 +116,8 @@ class Sample:
             raise RewardError(f"answer finished at {self.finished_at} but was asked at {self.sent_at}")
         if self.tokens < 0 or (self.tokens and not self.answered):
             raise RewardError(f"{self.tokens} tokens in a sample with answered={self.answered}")
+        if any(not 0 <= count <= self.tokens for _, count in self.arrivals):
+            raise RewardError(f"more tokens arrived than the {self.tokens} of the answer: {self.arrivals[-3:]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +133,12 @@ class RoundScore:
     raw: float
     normalised: float
     tokens_per_second: float
+    """Tokens delivered over the time from the first request to the last byte, as they came."""
+    rate: float
+    """Tokens a second over the window, each by its value: what speed is made of."""
+    best_rate: float
+    window_seconds: float
     first_token_seconds: float | None
-    median_tokens_per_second: float
     median_first_token_seconds: float | None
     odd_prompts: int
     """How many of its answers were left out because the prompt was odd."""
@@ -134,11 +154,13 @@ class Standing:
     answered: int = 0
     slashed: bool = False
     last: RoundScore | None = None
+    borrowed: float = 0.0
+    """What is left of the prior in `score`."""
 
     @property
     def payable(self) -> float:
-        """What may be turned into weight: nothing while slashed or before the first answer."""
-        return 0.0 if self.slashed or self.answered == 0 else self.score
+        """What may be turned into weight: what was earned, nothing while slashed or before the first answer."""
+        return 0.0 if self.slashed or self.answered == 0 else max(0.0, self.score - self.borrowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,16 +176,12 @@ class ScoreBook:
 
     def standing(self, hotkey: str, rules: ScoringRules) -> Standing:
         """The standing of a hotkey; the prior for one that was never queried."""
-        return self.standings.get(hotkey) or Standing(rules.prior)
+        return self.standings.get(hotkey) or newcomer(rules)
 
 
-def busy_seconds(spans: Iterable[tuple[float, float]]) -> float:
-    """Length of the union of (start, end) spans: the time in which at least one request was open."""
-    total, reach = 0.0, -math.inf
-    for start, end in sorted(spans):
-        total += max(0.0, end - max(start, reach))
-        reach = max(reach, end)
-    return total
+def newcomer(rules: ScoringRules) -> Standing:
+    """The standing of a hotkey that was never queried."""
+    return Standing(rules.prior, borrowed=rules.prior)
 
 
 def odd_prompts(samples: Sequence[Sample], rules: ScoringRules) -> frozenset[str]:
@@ -194,7 +212,8 @@ def trimmed_mean(values: Sequence[float]) -> float:
 class _Service:
     quality: float
     reliability: float
-    throughput: float
+    tokens: int
+    seconds: float
     first_token: float | None
     asked: int
     answered: int
@@ -203,18 +222,17 @@ class _Service:
 
 def _service(samples: Sequence[Sample], odd: frozenset[str], rules: ScoringRules) -> _Service:
     answered = [sample for sample in samples if sample.answered]
-    qualities = [s.quality for s in answered if s.quality is not None and s.prompt not in odd]
-    if not qualities:  # every prompt was odd: better the odd ones than nothing
-        qualities = [s.quality for s in answered if s.quality is not None]
+    judged = [s for s in samples if not s.answered or s.quality is not None]
+    # Where every prompt was odd, better the odd ones than nothing.
+    counted = [s for s in judged if s.prompt not in odd] or judged
     work = sum(sample.work for sample in samples)
     delivered = sum(sample.work for sample in answered)
-    busy = busy_seconds((s.sent_at, s.finished_at) for s in answered)
-    tokens = sum(sample.tokens for sample in answered)
     waits = [s.first_token_at - s.sent_at for s in answered if s.first_token_at is not None]
     return _Service(
-        quality=trimmed_mean(qualities),
+        quality=trimmed_mean([s.quality or 0.0 for s in counted]),
         reliability=(delivered / work) ** rules.reliability_power,
-        throughput=tokens / max(busy, 1e-3) if tokens else 0.0,
+        tokens=sum(sample.tokens for sample in answered),
+        seconds=max((s.finished_at - s.sent_at for s in answered if s.tokens), default=0.0),
         first_token=max(median(waits), 1e-4) if waits else None,
         asked=len(samples),
         answered=len(answered),
@@ -222,23 +240,54 @@ def _service(samples: Sequence[Sample], odd: frozenset[str], rules: ScoringRules
     )
 
 
-def _speed(service: _Service, usual_rate: float, usual_wait: float | None, rules: ScoringRules) -> float:
-    if service.throughput <= 0.0 or usual_rate <= 0.0:
-        return 0.0
-    speed = min(rules.speed_cap, service.throughput / usual_rate) / rules.speed_cap
-    if usual_wait is not None:
-        # A miner that does not stream while others do is taken to have the worst wait that counts.
-        ratio = usual_wait / service.first_token if service.first_token is not None else 0.25
-        speed *= math.sqrt(min(rules.first_token_cap, ratio) / rules.first_token_cap)
-    return speed
+def weighted_quantile(values: Iterable[tuple[float, float]], share: float) -> float | None:
+    """The smallest value at or below which lies this share of the weight; None of nothing. values: (value, weight)."""
+    ordered = sorted(values)
+    total = math.fsum(weight for _, weight in ordered)
+    reached = 0.0
+    for value, weight in ordered:
+        reached += weight
+        if weight > 0.0 and reached >= share * total * (1 - 1e-12):
+            return value
+    return None
+
+
+def _arrivals(sample: Sample) -> Iterator[tuple[float, int]]:
+    """(seconds since it was asked, tokens that came then) of an answer."""
+    before = 0
+    for moment, count in (*sample.arrivals, (sample.finished_at, sample.tokens)):
+        if count > before:
+            yield max(moment - sample.sent_at, 1e-6), count - before
+            before = count
+
+
+def delivered_value(samples: Iterable[Sample], window: float, usual_wait: float | None, rules: ScoringRules) -> float:
+    """The tokens of these answers, each by its value: a sum over tokens, whoever they are of."""
+    return math.fsum(
+        count * min(1.0, window / age) ** rules.lateness_power * _promptness(sample, usual_wait, rules)
+        for sample in samples
+        for age, count in _arrivals(sample)
+    )
+
+
+def _promptness(sample: Sample, usual_wait: float | None, rules: ScoringRules) -> float:
+    if usual_wait is None:
+        return 1.0
+    # An answer that was not streamed while others are is taken to have the worst wait that counts.
+    ratio = 0.25
+    if sample.first_token_at is not None:
+        ratio = max(usual_wait, 1e-4) / max(sample.first_token_at - sample.sent_at, 1e-4)
+    return math.sqrt(min(rules.first_token_cap, ratio) / rules.first_token_cap)
 
 
 def score_round(
-    samples: Sequence[Sample], rules: ScoringRules, reference: float = 0.0, slashed: frozenset[str] = frozenset()
-) -> tuple[dict[str, RoundScore], float]:
+    samples: Sequence[Sample], rules: ScoringRules, reference: float = 0.0, slashed: frozenset[str] = frozenset(),
+    speeds: Mapping[str, float] = MappingProxyType({}),
+) -> tuple[dict[str, RoundScore], float]:  # fmt: skip
     """Scores of all miners that were asked something, and the round's new reference.
 
-    The order of the samples does not matter. `reference` is the one from the round before.
+    The order of the samples does not matter. `reference` is the one from the round before, `speeds`
+    are the miners' last ones: a round with one miner in it says nothing about speed.
     """
     odd = odd_prompts(samples, rules)
     by_miner: dict[str, list[Sample]] = {}
@@ -246,15 +295,24 @@ def score_round(
         by_miner.setdefault(sample.hotkey, []).append(sample)
     services = {hotkey: _service(group, odd, rules) for hotkey, group in sorted(by_miner.items())}
     # Slashed miners do not set the pace: their answers may not be the model's at all.
-    honest = [service for hotkey, service in services.items() if hotkey not in slashed]
-    rates = [service.throughput for service in honest if service.throughput > 0.0]
-    waits = [service.first_token for service in honest if service.first_token is not None]
-    usual_rate = median(rates) if rates else 0.0
-    usual_wait = median(waits) if waits else None
+    honest = {hotkey: service for hotkey, service in services.items() if hotkey not in slashed}
+    pace = [s for s in samples if s.hotkey not in slashed]
+    waits = [(s.first_token_at - s.sent_at, s.tokens) for s in pace if s.first_token_at is not None]
+    usual_wait = weighted_quantile(waits, 0.5)
+    window = weighted_quantile((came for s in pace for came in _arrivals(s)), rules.window_share) or 0.0
+    rates = {
+        hotkey: delivered_value(group, window, usual_wait, rules) / window if window else 0.0
+        for hotkey, group in by_miner.items()
+    }
+    best = max((rates[hotkey] for hotkey in honest), default=0.0)
 
-    speeds = {hotkey: _speed(service, usual_rate, usual_wait, rules) for hotkey, service in services.items()}
+    def speed_of(hotkey: str) -> float:
+        if not rates[hotkey] or not best:
+            return 0.0
+        return min(1.0, rates[hotkey] / best) if len(honest) > 1 else speeds.get(hotkey) or rules.lone_speed
+
     raw = {
-        hotkey: 0.0 if hotkey in slashed else service.quality * speeds[hotkey] * service.reliability
+        hotkey: 0.0 if hotkey in slashed else service.quality * speed_of(hotkey) * service.reliability
         for hotkey, service in services.items()
     }
     reference = max(rules.reference_decay * reference, max(raw.values(), default=0.0))
@@ -264,13 +322,15 @@ def score_round(
             asked=service.asked,
             answered=service.answered,
             quality=service.quality,
-            speed=speeds[hotkey],
+            speed=speed_of(hotkey),
             reliability=service.reliability,
             raw=raw[hotkey],
             normalised=min(1.0, raw[hotkey] / reference) if reference > 0.0 else 0.0,
-            tokens_per_second=service.throughput,
+            tokens_per_second=service.tokens / max(service.seconds, 1e-3) if service.tokens else 0.0,
+            rate=rates[hotkey],
+            best_rate=best,
+            window_seconds=window,
             first_token_seconds=service.first_token,
-            median_tokens_per_second=usual_rate,
             median_first_token_seconds=usual_wait,
             odd_prompts=service.odd,
             slashed=hotkey in slashed,
@@ -288,23 +348,25 @@ def update(
     `slashed` holds every hotkey that is slashed now, not only the new ones: a hotkey that is no
     longer in it is pardoned, and starts again from zero.
     """
-    scores, reference = score_round(samples, rules, book.reference, slashed)
+    speeds = {hotkey: standing.last.speed for hotkey, standing in book.standings.items() if standing.last is not None}
+    scores, reference = score_round(samples, rules, book.reference, slashed, speeds)
     standings = dict(book.standings)
     for hotkey, standing in book.standings.items():
         if standing.slashed and hotkey not in slashed:
-            standings[hotkey] = replace(standing, score=0.0, slashed=False)
+            standings[hotkey] = replace(standing, score=0.0, slashed=False, borrowed=0.0)
     for hotkey, result in scores.items():
-        old = standings.get(hotkey) or Standing(rules.prior)
+        old = standings.get(hotkey) or newcomer(rules)
         standings[hotkey] = Standing(
             score=(1.0 - rules.step) * old.score + rules.step * result.normalised,
             rounds=old.rounds + 1,
             answered=old.answered + result.answered,
             slashed=False,
             last=result,
+            borrowed=(1.0 - rules.step) * old.borrowed,
         )
     for hotkey in slashed:
         old = standings.get(hotkey) or Standing(0.0)
-        standings[hotkey] = replace(old, score=0.0, slashed=True)
+        standings[hotkey] = replace(old, score=0.0, slashed=True, borrowed=0.0)
     return ScoreBook(standings, reference, book.rounds + 1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from reward import RoundScore, ScoreBook, Standing
@@ -19,11 +19,12 @@ def standing_to_json(standing: Standing) -> str:
 
 
 def standing_from_json(text: str) -> Standing:
-    """Raises StateError where the text is no standing of this version."""
+    """Raises StateError where the text is no standing. The terms of a round of an older version are left out."""
     try:
         raw: dict[str, Any] = json.loads(text)
         last = raw.pop("last")
-        return Standing(**raw, last=RoundScore(**last) if last else None)
+        same = last is not None and last.keys() == {field.name for field in fields(RoundScore)}
+        return Standing(**raw, last=RoundScore(**last) if same else None)
     except (ValueError, KeyError, TypeError) as error:
         raise StateError(f"a stored score cannot be read: {error}; it was written by another version") from error
 
