@@ -222,7 +222,7 @@ class ValidatorApp:
                 may_ask = self._may_ask(head)
                 await rounds.on_head(head, snapshot, block_time, may_ask=may_ask)
                 if may_ask:
-                    if self._now.blind < BLIND_ROUNDS:
+                    if self._now.blind < BLIND_ROUNDS and not self._replay.trouble:
                         self._weights.on_head(head, snapshot, rounds.book)
                     self._ledger.on_head(head)
                     if self._config.validator.peers:
@@ -381,6 +381,8 @@ class ValidatorApp:
             yield f"weights were last set at block {self._weights.last_block}, the chain is at {head.number}"
         if self._now.blind >= BLIND_ROUNDS:
             yield f"nothing could be replayed in the last {self._now.blind} rounds, so no weights are set; see the log"
+        if self._replay.trouble:
+            yield f"our own replay is broken, so nobody is judged and no weights are set: {self._replay.trouble}"
         if self._now.trouble:
             yield self._now.trouble
         if self._supervisor.stopping:

@@ -33,6 +33,8 @@ class ReplayClient:
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="replay-pipe")
         self._process: Any = None
         self._pipe: Connection | None = None
+        self.trouble = ""
+        """Why the child judges nobody: its replay of known answers failed. Tested anew at every start of a child."""
         self.restarts = 0
         self.busy_s = 0.0
 
@@ -95,7 +97,11 @@ class ReplayClient:
         self._process.start()
         theirs.close()
         self.restarts += 1
-        return await self._exchange(None, START_DEADLINE_S)
+        ready: Ready = await self._exchange(None, START_DEADLINE_S)
+        self.trouble = ready.trouble
+        if ready.trouble:
+            logger.error("This validator judges nobody, its own replay is broken: {}", ready.trouble)
+        return ready
 
     async def _exchange(self, message: Any, deadline_s: float) -> Any:
         pipe = self._pipe

@@ -76,6 +76,8 @@ class Ready:
     reward_identity: str
     software: tuple[str, ...]
     seconds: float
+    trouble: str = ""
+    """Why this process may judge nobody: its own replay of known answers is outside the class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,24 @@ class _Worker:
         self._tokenizer: ChatTokenizer = load_tokenizer(setup.model)
         self._reward: RewardModel = load_reward(setup.reward, self._model, self._tokenizer)
         software = ("assay", f"torch {torch.__version__}")
-        self.ready = Ready(self._model.model_id, self._reward.identity, software, time.monotonic() - began)
+        self._trouble = self._test(setup)
+        self.ready = Ready(
+            self._model.model_id, self._reward.identity, software, time.monotonic() - began, self._trouble
+        )
+
+    def _test(self, setup: Setup) -> str:
+        """What is wrong with our own replay; nothing where it gives known answers back."""
+        from subnet.errors import AssayError
+        from subnet.models.registry import find_model
+        from subnet.validator.profiles import profile_of
+        from subnet.verify.known import test_replay
+
+        manifest = find_model(setup.model).manifest
+        try:
+            report = test_replay(self._model, self._tokenizer, manifest, profile_of(manifest))
+        except (AssayError, RuntimeError, MemoryError) as error:
+            return f"known answers could not be replayed: {type(error).__name__}: {error}"
+        return report.reason
 
     def answer(self, operation: str, argument: Any) -> tuple[str, Any]:
         """One operation. A failure of ours is an answer too: the validator abstains."""
@@ -164,6 +183,8 @@ class _Worker:
 
         if not items:
             return iter(())
+        if self._trouble:
+            return iter([(None, f"our replay is outside its class: {self._trouble}")] * len(items))
         try:
             return iter([(r.encode(), None) for r in replayed(self._model, [_claim(item) for item in items])])
         except (AssayError, RuntimeError, MemoryError) as error:
@@ -179,6 +200,9 @@ class _Worker:
         from subnet.errors import ModelError
         from subnet.evidence.bundle import SignedBundle
         from subnet.evidence.replay import verify_bundle
+
+        if self._trouble:
+            raise ModelError(f"our replay is outside its class: {self._trouble}")
 
         def model_of(manifest: Any) -> CausalModel:
             if manifest.digest != self._model.model_id:

@@ -77,7 +77,18 @@ def self_test(
  reference: the model in float32, as validators load it. Raises EngineError where the engine or the replay cannot run.
     """
     jobs = self_test_jobs(tokenizer, tokens)
-    answers = compare(reference, jobs, list(decode(jobs))).answers()
+    return judge_answers(jobs, list(decode(jobs)), reference, profile, diagnose)
+
+
+def judge_answers(
+    jobs: Sequence[DecodeJob],
+    completions: Sequence[Completion],
+    reference: CausalModel,
+    profile: ToleranceProfile,
+    diagnose: Callable[[], Sequence[str]] | None = None,
+) -> SelfTestReport:
+    """Judge finished completions of these jobs as a validator would, at the self-test's threshold."""
+    answers = compare(reference, jobs, completions).answers()
     ratios = np.concatenate([factors(answer, profile) for answer in answers])
     weights = np.array([alternative.weight for alternative in profile.alternatives])
     current, evidence = np.zeros(ratios.shape[1]), 0.0

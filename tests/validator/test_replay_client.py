@@ -87,3 +87,18 @@ async def test_the_child_ends_when_its_validator_is_gone(honest):
             await asyncio.sleep(0.05)
     client._pipe = None
     await client.close()
+
+
+async def test_a_validator_whose_own_replay_is_broken_judges_nobody(honest):
+    """Weights in bfloat16 make every honest answer look like a cheat's: known answers say so before it judges."""
+    client = ReplayClient(Setup(MODEL, "bfloat16", 1, "text"))
+    try:
+        ready = await client.start()
+        assert "narrower than the class allows" in ready.trouble and client.trouble == ready.trouble
+        answers = [honest, changed(honest, seed=OTHER)]
+        for found in await client.examine(answers, batch=2, deadline_s=60):
+            assert found.records is None and "outside its class" in found.failure
+        with pytest.raises(ReplayFailed, match="outside its class"):
+            await client.second_opinion(b"", {}, deadline_s=60)
+    finally:
+        await client.close()
