@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, AutoConfig, AutoModelForCausalLM
+from transformers.utils.logging import disable_progress_bar
 
 from subnet.engine.attention import packed_causal
 from subnet.engine.hooks import NO_HOOKS, ForwardHooks
@@ -106,6 +107,8 @@ def load_foreign(
 
     Raises EngineError where it cannot be loaded so, or where packed attention changes its logits.
     """
+    # one bar a load would bury the bar of whoever loads many models
+    disable_progress_bar()
     AttentionInterface.register(_NAME, _packed_attention)
     AttentionMaskInterface.register(_NAME, _no_mask)
     dtype = getattr(torch, numerics.body)

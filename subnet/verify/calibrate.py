@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from subnet.errors import AssayError
-from subnet.models import load_model, load_tokenizer
+from subnet.models import find_model, load_model, load_tokenizer
 from subnet.models.files import cache_folder
 from subnet.verify.fitting import CLASSES, ClassRules, Counts, HonestSet, count, make_profile, pairwise_scale
 from subnet.verify.matrix import HONEST, MEMBERS, Run, honest_runs
@@ -61,8 +61,10 @@ def _parser() -> argparse.ArgumentParser:
 def _calibrate(options: argparse.Namespace, console: Console) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
-    name = options.name or f"{Path(options.model).stem}-{options.tolerance_class}"
-    folder = options.data or cache_folder() / "calibration" / Path(options.model).stem
+    manifest = find_model(options.model).manifest
+    name = options.name or f"{manifest.name}-{options.tolerance_class}"
+    # the tensors name the model: its digest changes with the profile that this makes
+    folder = options.data or cache_folder() / "calibration" / f"{manifest.name}-{manifest.weights.tensor_root[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     runs = honest_runs(options.tolerance_class, options.quick)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -91,7 +93,7 @@ def _measure_missing(model: str, runs: Sequence[Run], folder: Path, progress: Pr
         if not path.exists():
             honest = HONEST[run.miner]
             with honest.running():
-                jobs = run.requests(chunk, tokenizer)
+                jobs = run.requests(chunk, tokenizer, reference.max_positions)
                 measure(reference, honest.load(model), jobs, run.batch, keep_pairs=True).save(path)
         progress.advance(task)
 

@@ -80,13 +80,18 @@ class Run:
         """Stem of the files that hold it."""
         return f"{self.miner}.{self.workload}.b{self.batch}"
 
-    def requests(self, chunk: int, tokenizer: ChatTokenizer) -> list[DecodeJob]:
-        """The requests of one chunk. Seeds are digests, as the protocol's are; no two runs share one."""
+    def requests(self, chunk: int, tokenizer: ChatTokenizer, positions: int) -> list[DecodeJob]:
+        """The requests of one chunk. Seeds are digests, as the protocol's are; no two runs share one.
+
+        positions: what the model has room for; a longer prompt loses its beginning.
+        """
         workload = WORKLOADS[self.workload]
+        longest = min(workload.max_tokens, positions // 2)
         jobs = []
         for index in range(chunk * self.jobs, (chunk + 1) * self.jobs):
             seed = hashlib.sha256(f"detection/{self.name}/{index}".encode()).digest()
-            jobs.append(DecodeJob(workload.prompt(tokenizer, index), seed, workload.sampling, workload.max_tokens))
+            prompt = workload.prompt(tokenizer, index)[longest - positions :]
+            jobs.append(DecodeJob(prompt, seed, workload.sampling, longest))
         return jobs
 
 

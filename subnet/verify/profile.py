@@ -113,7 +113,10 @@ def load_profile(source: str | Path) -> ToleranceProfile:
     try:
         return ToleranceProfile.from_json(Path(source).read_text())
     except OSError as error:
-        raise ConfigError(f"no tolerance profile {source}: neither shipped nor a readable file ({error})") from error
+        raise ConfigError(
+            f"no tolerance profile {source}: it is not shipped, and as a file: {error.strerror}. Measure one "
+            "with `python -m subnet.verify.calibrate`, then embed it in the manifest (docs/models.md)"
+        ) from error
 
 
 def shipped_profiles() -> tuple[str, ...]:

@@ -107,7 +107,7 @@ def _ask(questions: tuple[str, ...], system: bool = True) -> Callable[[ChatToken
 
 def _random_tokens(tokenizer: ChatTokenizer, index: int) -> tuple[int, ...]:
     draw = random.Random(index)
-    return tuple(draw.randrange(17, 49_000) for _ in range(48))
+    return tuple(draw.randrange(17, min(49_000, tokenizer.tokenizer.get_vocab_size())) for _ in range(48))
 
 
 def _long(tokenizer: ChatTokenizer, index: int) -> tuple[int, ...]:
