@@ -8,9 +8,8 @@ every machine, and whoever knows the seed's parts can check the prompts.
     seed = SHA-256(domain || block hash || validator key || round secret)
 
 The block hash is public randomness that the validator cannot choose. The round secret keeps
-miners from computing the same prompts and so from telling a synthetic request by its text. A
-validator that commits to it (`RoundSecret.commitment`) before the round and publishes it after shows
-that it did not choose its prompts; that is up to the caller.
+miners from computing the same prompts and so from telling a synthetic request by its text. It is committed to
+before and opened after (`reward.series`), which shows that the validator did not choose its prompts.
 
 Sampling parameters, lengths and the shape of the conversation come from a `TrafficProfile`,
 which can be re-estimated from the organic requests that a validator really served, so that
@@ -56,11 +55,6 @@ class RoundSecret:
     def __post_init__(self) -> None:
         if len(self.value) != 32:
             raise RewardError(f"a round secret has 32 bytes, this one {len(self.value)}")
-
-    @property
-    def commitment(self) -> bytes:
-        """SHA-256(domain || secret), to be published before the round's first request."""
-        return hashlib.sha256(COMMIT_DOMAIN + self.value).digest()
 
 
 def round_seed(block_hash: bytes, validator: bytes, secret: RoundSecret) -> bytes:

@@ -27,7 +27,7 @@ ENTRY_BYTES = _ENTRY.size
 """Width of an entry's canonical bytes: version, kind, block, subject, author, digest, reason."""
 
 NOBODY = bytes(32)
-"""The subject of an entry that concerns no single miner (a round's commitment)."""
+"""The subject of an entry that concerns no single miner (the commitment of a round, or of its prompts)."""
 
 
 class EntryKind(IntEnum):
@@ -41,6 +41,8 @@ class EntryKind(IntEnum):
     """A validator replayed a bundle: the digest is the opinion's, the reason its verdict."""
     DECISION = 4
     """The slash ledger decided something: the digest is the bundle's, the reason says what."""
+    PROMPTS = 5
+    """The prompts of coming rounds were fixed: the digest is the commitment of a prompt series."""
 
 
 @dataclass(frozen=True, slots=True)

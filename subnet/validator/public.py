@@ -1,4 +1,4 @@
-"""What a validator shows to others: its ledger and its bundles, read-only, on its published endpoint."""
+"""What a validator shows to others: its ledger, bundles and past prompts, read-only, on its published endpoint."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from subnet.validator.accuse import bundle_path
+from subnet.validator.prompting import opened_series
 from subnet.validator.state import Store
 
 PATH_LEDGER = "/assay/v1/ledger"
 PATH_BUNDLE = "/assay/v1/bundle"
+PATH_PROMPTS = "/assay/v1/prompts"
 PAGE = 1000
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
 def public_routes(store: Store) -> list[Route]:
-    """GET /assay/v1/ledger?from=N: up to 1000 entries in hex from index N. GET /assay/v1/bundle/<digest>: a bundle."""
+    """GET /assay/v1/ledger?from=N: up to 1000 entries in hex from index N. GET /assay/v1/bundle/<digest>: a bundle.
+
+    GET /assay/v1/prompts: the prompt series that are over, for `python -m reward.series`.
+    """
 
     async def ledger(request: Request) -> Response:
         text = request.query_params.get("from", "0")
@@ -34,7 +39,10 @@ def public_routes(store: Store) -> list[Route]:
             return JSONResponse({"error": "there is no such bundle"}, 404)
         return FileResponse(path, media_type="application/octet-stream")
 
-    return [Route(PATH_LEDGER, ledger), Route(PATH_BUNDLE + "/{digest}", bundle)]
+    async def prompts(_request: Request) -> Response:
+        return JSONResponse({"series": opened_series(store)})
+
+    return [Route(PATH_LEDGER, ledger), Route(PATH_PROMPTS, prompts), Route(PATH_BUNDLE + "/{digest}", bundle)]
 
 
 def find_bundle(folder: Path, digest: str) -> Path | None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from loguru import logger
 
 from reward import Sample, ScoreBook
-from reward.prompts import RoundSecret, TrafficProfile, round_seed
+from reward.prompts import TrafficProfile
 from subnet.chain import Chain, ChainAway, Head, MetagraphSnapshot, Neuron
 from subnet.config.tree import ValidatorRole
 from subnet.errors import StateError
@@ -31,6 +31,7 @@ from subnet.validator.accuse import Accuser, used_evidence
 from subnet.validator.asking import Asker, Failure
 from subnet.validator.chains import place
 from subnet.validator.judge import Bench, Case, apply_event, is_out, judge, rescore, standing_of
+from subnet.validator.prompting import series_of_round
 from subnet.validator.questions import Network, Question, Tokenize, choose, sign_question, synthetic
 from subnet.validator.replay_client import ReplayClient
 from subnet.validator.replayer import Examined, Examinee
@@ -122,16 +123,16 @@ class Rounds:
 
     async def _open(self, head: Head, snapshot: MetagraphSnapshot) -> None:
         number = self._store.next_round()
-        secret = secrets.token_bytes(32)
-        seed = round_seed(head.hash, self._network.validator, RoundSecret(secret))
+        series = series_of_round(self._store, self._network.validator, number, head.number, self._profile)
+        seed = series.seed(head.hash, self._network.validator)
         questions = synthetic(
             number, seed, self._role.requests, self._tokenize, prompt_tokens=self._role.prompt_tokens,
-            max_tokens=self._role.max_tokens, profile=self._profile(),
+            max_tokens=self._role.max_tokens, profile=series.profile,
         )  # fmt: skip
         neurons = self._candidates(snapshot, number)
         chains = await self._asker.shake_hands(neurons, len(questions))
         wait = math.ceil(self._role.request_timeout_s / self._block_time) + self._role.select_after_blocks
-        opened = Round(number, Phase.ASKING, head.number, head.number + wait, secret, time.time())
+        opened = Round(number, Phase.ASKING, head.number, head.number + wait, series.secret.value, time.time())
         ready = {hotkey: chain for hotkey, chain in chains.items() if isinstance(chain, MinerChain)}
         asked = [item for hotkey, chain in ready.items() for item in self._sign(opened, hotkey, chain, questions, head)]
         known = self._store.miners()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from reward import ScoreBook, ScoringRules
 from subnet.chain import EpochInfo, MetagraphSnapshot
-from subnet.evidence.ledger import EntryKind
+from subnet.evidence.ledger import NOBODY, EntryKind
 from subnet.evidence.slashing import Reason
 from subnet.protocol import ss58_address
 from subnet.status.snapshot import EpochStatus, LedgerStatus, MinerStatus, StatusSnapshot
@@ -86,6 +86,5 @@ def _ledger(view: View, row: LedgerRow) -> LedgerStatus:
     except ValueError:
         reason = str(entry.reason)
     bundle = entry.digest.hex() if entry.digest in view.bundles else None
-    return LedgerStatus(
-        row.index, entry.block, EntryKind(entry.kind).name.lower(), ss58_address(entry.subject), reason, bundle
-    )
+    subject = "" if entry.subject == NOBODY else ss58_address(entry.subject)
+    return LedgerStatus(row.index, entry.block, EntryKind(entry.kind).name.lower(), subject, reason, bundle)

@@ -64,6 +64,7 @@ def test_the_golden_bytes_of_an_entry() -> None:
         ("ACCUSATION", 2),
         ("OPINION", 3),
         ("DECISION", 4),
+        ("PROMPTS", 5),
     ]
 
 
