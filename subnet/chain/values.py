@@ -132,7 +132,7 @@ class WeightsReason(enum.StrEnum):
 
 
 REMEDY: Mapping[WeightsReason, str] = {
-    WeightsReason.NOTHING_TO_SET: "no miner has a score yet: wait for the first verified answers",
+    WeightsReason.NOTHING_TO_SET: "no miner has earned anything yet: wait for the first verified answers; if they are there, see explain UID",
     WeightsReason.RATE_LIMITED: "wait; the subnet limits how often weights may be set",
     WeightsReason.NOT_REGISTERED: "register the hotkey: btcli subnets register --netuid <netuid>",
     WeightsReason.NO_PERMIT: "stake more: the subnet gives permits to its largest validators",

@@ -36,14 +36,18 @@ def vector_of(
 
 
 class WeightSetter:
-    """Submits at most one vector at a time, every `every_blocks`, and at once when somebody was slashed."""
+    """Submits at most one vector at a time, every `every_blocks`, and at once when somebody was slashed.
+
+    Where nobody earned anything it sets nothing, or everything to the owner's uid with `to_owner`; and in any case so
+    while the chain still holds a weight of ours for somebody slashed, who would go on earning otherwise.
+    """
 
     def __init__(
         self, chain: Chain, store: Store, netuid: int, hotkey: Hotkey, *, every_blocks: int, version_key: int,
-        rules: WeightRules,
+        rules: WeightRules, to_owner: bool = False,
     ) -> None:  # fmt: skip
         self._chain, self._store, self._netuid, self._hotkey = chain, store, netuid, hotkey
-        self._every, self._version_key, self._rules = every_blocks, version_key, rules
+        self._every, self._version_key, self._rules, self._to_owner = every_blocks, version_key, rules, to_owner
         self._next = 0
         self._task: asyncio.Task[None] | None = None
         self._said: WeightsReason | None = None
@@ -52,15 +56,20 @@ class WeightSetter:
         self.shares: dict[int, float] = _shares(store)
 
     def on_head(self, head: Head, snapshot: MetagraphSnapshot, book: ScoreBook) -> None:
-        """Starts a submission where one is due."""
-        if self._task is not None and not self._task.done():
-            return
+        """Starts a submission where one is due. Raises what made the last one fail, if that was our own fault."""
+        if self._task is not None:
+            if not self._task.done():
+                return
+            done, self._task = self._task, None
+            if not done.cancelled():
+                done.result()
         miners = self._store.miners()
         excluded = {snapshot.uids[hotkey] for hotkey in barred(miners) if hotkey in snapshot.uids}
         urgent = any(self.shares.get(uid, 0.0) > 0 for uid in excluded)
         if head.number < self._next and not (urgent and self._said in (None, WeightsReason.SET)):
             return
-        vector = vector_of(book, miners, snapshot, self._rules)
+        owner = snapshot.uids.get(snapshot.owner_hotkey) if urgent or self._to_owner else None
+        vector = vector_of(book, miners, snapshot, replace(self._rules, owner_uid=owner))
         if self._unchanged(vector, head.number, snapshot.tempo):
             self._next = head.number + RETRY_BLOCKS
             return
@@ -96,11 +105,8 @@ class WeightSetter:
             shown = ", ".join(f"{uid}: {share:.3f}" for uid, share in self.shares.items())
             logger.info("Weights {} at block {}: {}", reason.value, outcome.block, shown)
         elif reason is not self._said:
-            quiet = reason in (WeightsReason.RATE_LIMITED, WeightsReason.NOTHING_TO_SET)
-            logger.log(
-                "DEBUG" if quiet else "WARNING", "Weights not set: {} ({}) {}", reason.value, REMEDY[reason],
-                outcome.message,
-            )  # fmt: skip
+            level = {WeightsReason.RATE_LIMITED: "DEBUG", WeightsReason.NOTHING_TO_SET: "INFO"}.get(reason, "WARNING")
+            logger.log(level, "Weights not set: {} ({}) {}", reason.value, REMEDY[reason], outcome.message)
         if reason.done or reason is not self._said:
             self._store.record_weights(outcome.block, reason.value, outcome.planned, outcome.message)
         self._said = reason

@@ -1,0 +1,88 @@
+"""Which vector goes to the chain, and when."""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from reward import ScoreBook, WeightRules
+from reward.scores import Standing
+from subnet.chain import Head, MetagraphSnapshot, WeightsOutcome, WeightsReason
+from subnet.errors import StateError
+from subnet.validator.state import Store
+from subnet.validator.values import Miner
+from subnet.validator.weighing import WeightSetter
+from tests.validator.answers import FakeMiner
+from tests.validator.test_judge import accused_miner, neuron
+
+OWNER, CHEAT = "owner", FakeMiner("Cheat").hotkey
+SNAPSHOT = MetagraphSnapshot(2, 1, 10, OWNER, 256, (neuron(0, OWNER), neuron(1, CHEAT)))
+
+
+@dataclass
+class RecordingChain:
+    """Takes every vector and says what it was told to say."""
+
+    reason: WeightsReason = WeightsReason.SET
+    vectors: list[dict[int, float]] = field(default_factory=list)
+
+    async def set_weights(self, netuid: int, shares: dict[int, float], hotkey: object, version: int) -> WeightsOutcome:
+        self.vectors.append({uid: share for uid, share in shares.items() if share > 0})
+        planned = tuple((uid, round(share * 65535)) for uid, share in shares.items() if share > 0)
+        return WeightsOutcome(self.reason if planned else WeightsReason.NOTHING_TO_SET, planned, 7)
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    store = Store(tmp_path)
+    yield store
+    store.close()
+
+
+async def submit(setter: WeightSetter, block: int, book: ScoreBook) -> None:
+    setter.on_head(Head(block, bytes(32)), SNAPSHOT, book)
+    await setter.settle(5)
+    await asyncio.sleep(0)
+
+
+def setter_for(chain: RecordingChain, store: Store, **options: bool) -> WeightSetter:
+    return WeightSetter(chain, store, 2, None, every_blocks=5, version_key=0, rules=WeightRules(), **options)
+
+
+async def test_a_slashed_miner_that_earned_alone_loses_its_weight_to_the_owner(store: Store) -> None:
+    """Setting nothing would leave its old weight on the chain, and its incentive with it."""
+    chain, book = RecordingChain(), ScoreBook({CHEAT: Standing(0.5, 1, 1)})
+    store.update_miners([Miner(CHEAT)])
+    setter = setter_for(chain, store)
+    await submit(setter, 10, book)
+    store.update_miners([accused_miner(CHEAT)[0]])
+    await submit(setter, 11, book)
+    assert chain.vectors == [{1: 1.0}, {0: 1.0}]
+    await submit(setter, 30, book)
+    assert chain.vectors[2:] == [{}], "once it holds no weight of ours, nothing is given away"
+
+
+async def test_where_nobody_earned_anything_nothing_is_set(store: Store) -> None:
+    chain = RecordingChain()
+    await submit(setter_for(chain, store), 10, ScoreBook({}))
+    assert chain.vectors == [{}]
+
+
+async def test_where_nobody_earned_anything_the_owner_gets_all_if_asked_for(store: Store) -> None:
+    chain = RecordingChain()
+    await submit(setter_for(chain, store, to_owner=True), 10, ScoreBook({}))
+    assert chain.vectors == [{0: 1.0}]
+
+
+async def test_a_failure_of_ours_while_setting_weights_is_not_swallowed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StateError("the disk is full")
+
+    monkeypatch.setattr(store, "record_weights", full)
+    setter = setter_for(RecordingChain(), store)
+    await submit(setter, 10, ScoreBook({}))
+    with pytest.raises(StateError, match="full"):
+        setter.on_head(Head(11, bytes(32)), SNAPSHOT, ScoreBook({}))
