@@ -237,7 +237,7 @@ def _answers_table(signed: SignedBundle, every_miss: bool) -> Table:
     rates = {link.request_digest: link_plan(link).rate_ppm for link in bundle.links}
     table = Table("counter", "beacon", "rate", "prompt", "tokens", "misses", "worst margin", box=None, pad_edge=False)
     for answer in bundle.answers:
-        request, body = answer.request.request, answer.response.body
+        request, body = answer.request, answer.response.body
         rows = [answer.records[i : i + RECORD_BYTES] for i in range(0, len(answer.records), RECORD_BYTES)]
         margins = [int.from_bytes(row[1:5], "big") / 65536 for row in rows]
         misses = [place for place, row in enumerate(rows) if row[0]]

@@ -20,7 +20,7 @@ from subnet.evidence.bundle import (
 from subnet.evidence.rounds import SignedRound
 from subnet.evidence.selection import CheckPlan
 from subnet.models.manifest import Manifest, canonical_json
-from subnet.protocol import SignedCommitment, SignedRequest, SignedResponse, Signer, records
+from subnet.protocol import CompletionRequest, SignedCommitment, SignedResponse, Signer, records
 from subnet.verify.detector import TestState, start, update
 from subnet.verify.profile import ToleranceProfile
 from subnet.verify.records import TokenRecords
@@ -35,7 +35,7 @@ class KeptAnswer:
     it came after its round. records: of every token, None where it was not selected or could not be replayed.
     """
 
-    request: SignedRequest
+    request: CompletionRequest
     response: SignedResponse
     plan: CheckPlan
     placement: tuple[SignedRound, int, tuple[bytes, ...]] | None = None
@@ -126,7 +126,7 @@ def _tested(kept: Sequence[KeptAnswer], chosen: Sequence[int], profile: Toleranc
 
 
 def _is_selected(answer: KeptAnswer, blocks: Mapping[int, bytes], manifest: Manifest) -> bool:
-    request = answer.request.request
+    request = answer.request
     if request.model_id != manifest.digest:
         return False
     if answer.plan.block not in blocks:
@@ -137,7 +137,7 @@ def _is_selected(answer: KeptAnswer, blocks: Mapping[int, bytes], manifest: Mani
 
 
 def _blocks(piece: Sequence[KeptAnswer], blocks: Mapping[int, bytes]) -> tuple[BlockHash, ...]:
-    needed = {answer.request.request.beacon_block: answer.request.request.beacon_hash for answer in piece}
+    needed = {answer.request.beacon_block: answer.request.beacon_hash for answer in piece}
     for answer in piece:
         if answer.plan.block not in blocks:
             raise EvidenceError(f"the hash of block {answer.plan.block} is missing")
@@ -146,7 +146,7 @@ def _blocks(piece: Sequence[KeptAnswer], blocks: Mapping[int, bytes]) -> tuple[B
 
 
 def _link(answer: KeptAnswer, place: Mapping[int, int]) -> Link:
-    request = answer.request.request
+    request = answer.request
     placement: tuple[Placement, ...] = ()
     if answer.placement:
         signed, index, path = answer.placement

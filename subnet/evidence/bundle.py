@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 from subnet.errors import EvidenceError, ProtocolError
 from subnet.evidence.rounds import MAX_ROUND_PATH, SignedRound
 from subnet.protocol import (
+    CompletionRequest,
     SignedCommitment,
-    SignedRequest,
     SignedResponse,
     canonical,
     decode,
@@ -156,7 +156,7 @@ class Link:
 class Answer:
     """A selected answer in full, with the records of its tokens (empty where the validator could not replay it)."""
 
-    request: SignedRequest = wire(records.nested(SignedRequest))
+    request: CompletionRequest = wire(records.nested(CompletionRequest))
     response: SignedResponse = wire(records.nested(SignedResponse))
     records: bytes = wire(_rows(RECORD_BYTES, limits.MAX_COMPLETION_TOKENS))
 

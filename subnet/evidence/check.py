@@ -179,18 +179,17 @@ def _chain(bundle: Bundle) -> str:
 def _open_answers(bundle: Bundle) -> Iterator[bytes]:
     commitment = bundle.handshake.commitment
     for answer in bundle.answers:
-        answer.request.require_valid()
-        request = answer.request.request
+        request = answer.request
         _require(
             request.validator == bundle.validator and request.miner == bundle.miner,
             f"the request {request.counter} is between others",
         )
-        yield check_response(answer.request, answer.response, commitment)
+        yield check_response(request, answer.response, commitment)
 
 
 def links_by_answer(bundle: Bundle) -> dict[bytes, Answer]:
     """The full answers by the digest of their request."""
-    return {answer.request.request.digest: answer for answer in bundle.answers}
+    return {answer.request.digest: answer for answer in bundle.answers}
 
 
 def _selection(bundle: Bundle) -> str:

@@ -86,7 +86,7 @@ def verify_bundle(
 
 
 def _claim(answer: Answer, seed: bytes) -> Claim:
-    request, body = answer.request.request, answer.response.body
+    request, body = answer.request, answer.response.body
     sampling = Sampling(request.temperature_milli, request.min_p_ppm)
     return Claim(request.prompt, body.tokens, seed, sampling, request.max_tokens, body.finish)
 

@@ -20,7 +20,7 @@ from subnet.protocol.handshake import (
 from subnet.protocol.keys import SignatureMismatch, Signer, public_key, ss58_address
 from subnet.protocol.limits import PROTOCOL_VERSION
 from subnet.protocol.records import MalformedMessage, decode, encode
-from subnet.protocol.request import CompletionRequest, SignedRequest, sign_request
+from subnet.protocol.request import CompletionRequest, SignedRequest, completion_path
 from subnet.protocol.response import (
     CompletionResponse,
     ResponseMismatch,
@@ -55,6 +55,7 @@ __all__ = [
     "Signer",
     "Standing",
     "check_response",
+    "completion_path",
     "decode",
     "derive_seed",
     "encode",
@@ -63,7 +64,6 @@ __all__ = [
     "public_key",
     "sign_capabilities",
     "sign_commitment",
-    "sign_request",
     "sign_response",
     "sign_standing",
     "ss58_address",

@@ -174,6 +174,23 @@ def label(max_bytes: int = limits.MAX_LABEL_BYTES) -> Kind:
     )
 
 
+def digits(width: int) -> Kind:
+    """A decimal number of exactly `width` digits without a leading zero, as text; enters as its characters."""
+    shape = re.compile(f"[1-9][0-9]{{{width - 1}}}")
+
+    def check(value: Any, where: str) -> None:
+        if type(value) is not str or not shape.fullmatch(value):
+            raise ProtocolError(f"{where} is {show(value)}: expected {width} decimal digits")
+
+    return Kind(
+        check=check,
+        to_json=_same,
+        from_json=_unchanged,
+        canonical=str.encode,
+        schema={"type": "string", "pattern": f"^{shape.pattern}$"},
+    )
+
+
 def choice(*names: str) -> Kind:
     """One of the names; enters as its index, one byte. Order is part of the protocol: append only."""
 

@@ -93,16 +93,15 @@ def is_signed(digest: bytes, signature: bytes, key: bytes, scheme: int) -> bool:
 
     False for wrong widths, and for keys for which anybody can sign.
     """
-    if (
-        len(digest) != 32
-        or len(signature) != SIGNATURE_BYTES
-        or len(key) != 32
-        or scheme not in SCHEMES
-        or is_weak(key)
-    ):
+    return len(digest) == 32 and is_signature(digest, signature, key, scheme)
+
+
+def is_signature(message: bytes, signature: bytes, key: bytes, scheme: int) -> bool:
+    """As `is_signed`, over a message of any length: only `btauth/1` signs other than digests."""
+    if len(signature) != SIGNATURE_BYTES or len(key) != 32 or scheme not in SCHEMES or is_weak(key):
         return False
     try:
-        return bool(bittensor_core.verify(digest, signature, ss58_address(key), scheme))
+        return bool(bittensor_core.verify(message, signature, ss58_address(key), scheme))
     except ValueError:
         # 32 bytes that are no point of the curve, or a signature outside the scheme's encoding.
         return False

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 from subnet.protocol.handshake import Hello, SignedCapabilities
-from subnet.protocol.request import SignedRequest
+from subnet.protocol.request import COMPLETION_PREFIX, CompletionRequest, completion_path
 from subnet.protocol.response import SignedResponse
 from subnet.protocol.standing import SignedStanding
 
 PING = "/assay/v1/ping"
 HELLO = "/assay/v1/hello"
-COMPLETION = "/assay/v1/completion"
-STREAM = "/assay/v1/completion/stream"
+COMPLETION = COMPLETION_PREFIX + "{request_digest}"
+"""`completion_path` makes it. The answer is streamed where the request's `accept` header is STREAM_TYPE."""
 STANDING = "/assay/v1/standing"
 
 JSON_TYPE = "application/json"
@@ -25,14 +25,31 @@ class Operation:
     summary: str
     body: type
     answer: type | None
-    answer_type: str = JSON_TYPE
+    streamed: bool = False
+    """Whether the answer may also come as a stream."""
 
 
 OPERATIONS = (
     Operation(HELLO, "Shake hands: capabilities and the commitment to secrets", Hello, SignedCapabilities),
-    Operation(COMPLETION, "Ask for a completion", SignedRequest, SignedResponse),
     Operation(
-        STREAM, "Ask for a streamed completion, signed in its trailer", SignedRequest, SignedResponse, STREAM_TYPE
+        COMPLETION,
+        "Ask for a completion, signed in its trailer where streamed",
+        CompletionRequest,
+        SignedResponse,
+        streamed=True,
     ),
     Operation(STANDING, "A validator tells this miner how it sees it", SignedStanding, None),
 )
+
+__all__ = [
+    "COMPLETION",
+    "COMPLETION_PREFIX",
+    "HELLO",
+    "JSON_TYPE",
+    "OPERATIONS",
+    "PING",
+    "STANDING",
+    "STREAM_TYPE",
+    "Operation",
+    "completion_path",
+]

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from subnet.errors import ProtocolError
 from subnet.protocol import canonical, fields, keys, limits, records
 from subnet.protocol.canonical import DOMAIN_REQUEST
 from subnet.protocol.fields import wire
@@ -11,7 +10,7 @@ from subnet.protocol.fields import wire
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
-    """One request. A retry is the byte-identical signed request.
+    """One request. A retry asks the identical request again.
 
     `temperature_milli` is T * 1000 (0: greedy), `min_p_ppm` is min_p * 1e6 (0: off). `beacon_block` and `beacon_hash`
     name a block at most MAX_BEACON_AGE_BLOCKS old; the miner checks it. `epoch` is the miner's secrets epoch and
@@ -50,25 +49,50 @@ class CompletionRequest:
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """A request with the validator's signature over its digest: what is sent, kept and shown as evidence."""
+    """A request as the validator sent it, with the signature that its HTTP call carried: proof that it was asked.
+
+    There is one signature a call, that of `btauth/1`. It covers the request's digest, because the digest stands in the
+    path, and the sender and receiver that the request names. `nonce` is the call's, decimal nanoseconds; `body_digest`
+    the SHA-256 of its body. A retry carries another nonce and signature over the same request.
+    """
 
     request: CompletionRequest = wire(records.nested(CompletionRequest))
     scheme: int = wire(fields.uint(1, high=keys.SR25519))
+    nonce: str = wire(fields.digits(19))
+    body_digest: bytes = wire(fields.raw(32, "bytes of the SHA-256 of the call's body"))
     signature: bytes = wire(fields.raw(64, "bytes of the validator's signature"))
 
     def __post_init__(self) -> None:
         records.check_record(self)
 
-    def require_valid(self) -> None:
-        """Raise SignatureMismatch unless the validator named in the request signed it."""
+    @property
+    def payload(self) -> bytes:
+        """The bytes that the validator signed, rebuilt from the request: `btauth/1`'s eight lines."""
         request = self.request
-        keys.require_signed(request.digest, self.signature, request.validator, self.scheme, "completion request")
+        return "\n".join(
+            (
+                "btauth/1",
+                keys.SCHEME_NAMES[self.scheme],
+                "POST",
+                completion_path(request.digest),
+                self.body_digest.hex(),
+                self.nonce,
+                keys.ss58_address(request.validator),
+                keys.ss58_address(request.miner),
+            )
+        ).encode()
+
+    def require_valid(self) -> None:
+        """Raise SignatureMismatch unless the validator named in the request signed a call with it."""
+        if not keys.is_signature(self.payload, self.signature, self.request.validator, self.scheme):
+            raise keys.SignatureMismatch(
+                f"completion request: {keys.ss58_address(self.request.validator)} did not sign a call with it"
+            )
 
 
-def sign_request(request: CompletionRequest, signer: keys.Signer) -> SignedRequest:
-    """Sign as the validator named in the request."""
-    if bytes(signer.public_key) != request.validator:
-        raise ProtocolError(
-            f"the request names validator {keys.ss58_address(request.validator)} but {signer.ss58_address} signs"
-        )
-    return SignedRequest(request=request, scheme=signer.crypto_type, signature=keys.sign(signer, request.digest))
+COMPLETION_PREFIX = "/assay/v1/completion/"
+
+
+def completion_path(digest: bytes) -> str:
+    """The path at which the request with this digest is asked. It is signed with the call, and the digest with it."""
+    return COMPLETION_PREFIX + digest.hex()

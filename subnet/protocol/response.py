@@ -8,7 +8,7 @@ from subnet.protocol import canonical, fields, keys, limits, records, seed
 from subnet.protocol.canonical import DOMAIN_LINK, DOMAIN_RESPONSE
 from subnet.protocol.fields import wire
 from subnet.protocol.handshake import SecretsCommitment
-from subnet.protocol.request import CompletionRequest, SignedRequest
+from subnet.protocol.request import CompletionRequest
 
 FINISH_EOS = "eos"
 FINISH_LENGTH = "length"
@@ -95,16 +95,13 @@ def sign_response(body: CompletionResponse, request: CompletionRequest, signer: 
     )
 
 
-def check_response(
-    asked: SignedRequest | CompletionRequest, response: SignedResponse, commitment: SecretsCommitment
-) -> bytes:
+def check_response(request: CompletionRequest, response: SignedResponse, commitment: SecretsCommitment) -> bytes:
     """Check everything about a response that needs no model; returns the 32-byte seed of its sampling.
 
     `commitment` is the miner's for the request's epoch, already checked for its own signature. Raises ResponseMismatch
     (or SignatureMismatch) with the first thing that is wrong. Not checked here: `previous` (compare it with the link
     that you last saw), the end-of-sequence token and the text (they need the manifest's tokenizer).
     """
-    request = asked.request if isinstance(asked, SignedRequest) else asked
     body = response.body
     if body.version != request.version:
         raise ResponseMismatch(f"the response is of version {body.version}, the request of {request.version}")

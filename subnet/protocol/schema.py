@@ -34,6 +34,14 @@ _AUTH_HEADERS = (
     ("X-Bittensor-Signature", True, "^0x[0-9a-f]{128}$", "signature of the btauth/1 payload"),
 )
 
+_DIGEST_IN_PATH = {
+    "name": "request_digest",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    "description": "digest of the request in the body: signed with the path",
+}
+
 
 def record_schema(cls: type) -> dict[str, Any]:
     """JSON Schema of one record. Every field is required and no other is allowed."""
@@ -52,15 +60,15 @@ def _reference(cls: type) -> dict[str, Any]:
 
 
 def _operation(operation: paths.Operation) -> dict[str, Any]:
-    if operation.answer is None:
-        answer: dict[str, Any] = {"type": "object", "maxProperties": 0}
-    elif operation.answer_type == paths.STREAM_TYPE:
-        answer = {"type": "string", "description": "lines, each a StreamEvent"}
-    else:
-        answer = _reference(operation.answer)
+    answer = {"type": "object", "maxProperties": 0} if operation.answer is None else _reference(operation.answer)
+    answers: dict[str, Any] = {paths.JSON_TYPE: {"schema": answer}}
+    if operation.streamed:
+        answers[paths.STREAM_TYPE] = {"schema": {"type": "string", "description": "lines, each a StreamEvent"}}
+    in_path = [] if "{" not in operation.path else [_DIGEST_IN_PATH]
     return {
         "summary": operation.summary,
-        "parameters": [
+        "parameters": in_path
+        + [
             {
                 "name": name,
                 "in": "header",
@@ -72,7 +80,7 @@ def _operation(operation: paths.Operation) -> dict[str, Any]:
         ],
         "requestBody": {"required": True, "content": {paths.JSON_TYPE: {"schema": _reference(operation.body)}}},
         "responses": {
-            "200": {"description": "the result", "content": {operation.answer_type: {"schema": answer}}},
+            "200": {"description": "the result", "content": answers},
             "default": {"description": "a fault", "content": {paths.JSON_TYPE: {"schema": _reference(faults.Fault)}}},
         },
     }

@@ -7,6 +7,7 @@ caller policy, nonce, per-hotkey limit, slots, parse, handler, answer. (The head
 
 import asyncio
 import contextlib
+import hashlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from subnet.protocol import keys, limits, paths, records
 from subnet.protocol.faults import Fault
 from subnet.protocol.handshake import Hello, SignedCapabilities
 from subnet.protocol.records import MalformedMessage
-from subnet.protocol.request import SignedRequest
+from subnet.protocol.request import CompletionRequest, SignedRequest
 from subnet.protocol.response import SignedResponse
 from subnet.protocol.standing import SignedStanding
 from subnet.protocol.stream import Chunk, encode_event
@@ -38,6 +39,10 @@ class Call:
     hotkey: str
     public_key: bytes
     address: str
+    claim: btauth.Claim
+    path: str
+    streamed: bool
+    """Whether the caller accepts a stream of lines."""
 
 
 class Handlers(Protocol):
@@ -126,8 +131,6 @@ class Axon:
         self._slots = _Slots()
         self._routes: dict[str, Callable[[Call, bytes, Receive, _Answer], Awaitable[None]]] = {
             paths.HELLO: self._hello,
-            paths.COMPLETION: self._complete,
-            paths.STREAM: self._stream,
             paths.STANDING: self._standing,
         }
 
@@ -173,12 +176,12 @@ class Axon:
         if path == paths.PING:
             await self._ping(scope["method"], answer)
             return
-        route = self._routes.get(path)
+        route = self._complete if path.startswith(paths.COMPLETION_PREFIX) else self._routes.get(path)
         if route is None or scope["raw_path"] != path.encode() or scope["query_string"]:
             raise Refused("not_found", "there is no such path here")
         if scope["method"] != "POST":
             raise Refused("method_not_allowed", "this path takes POST only")
-        claim = self._check_head(scope["headers"])
+        claim, streamed = self._check_head(scope["headers"])
         body = await _read_body(receive, self.limits.body_bytes)
         btauth.verify(claim, body, method="POST", path=path, self_hotkey=self._hotkey)
         refusal = self._admit(claim.hotkey)
@@ -191,12 +194,13 @@ class Axon:
         wait = self._hotkeys.wait_ms(claim.hotkey, now)
         if wait:
             raise Refused("rate_limited", "too many requests of this hotkey", min(wait, limits.MAX_RETRY_AFTER_MS))
-        call = Call(hotkey=claim.hotkey, public_key=keys.public_key(claim.hotkey), address=address)
+        call = Call(claim.hotkey, keys.public_key(claim.hotkey), address, claim, path, streamed)
         with self._slot(call.hotkey):
             await route(call, body, receive, answer)
 
-    def _check_head(self, headers: list[tuple[bytes, bytes]]) -> btauth.Claim:
-        """Shapes of the headers that decide how the body is read, each given at most once; then the gate."""
+    def _check_head(self, headers: list[tuple[bytes, bytes]]) -> tuple[btauth.Claim, bool]:
+        """Shapes of the headers that decide how the body is read, each given at most once; then the gate. Also whether
+        the caller accepts a stream."""
         seen: dict[bytes, bytes] = {}
         for name, value in headers:
             if name in _SINGLE:
@@ -210,7 +214,7 @@ class Axon:
         length = seen.get(b"content-length")
         if length is not None and (not length.isdigit() or len(length) > 12 or int(length) > self.limits.body_bytes):
             raise Refused("too_large", f"a body may have {self.limits.body_bytes} bytes")
-        return btauth.gate(headers)
+        return btauth.gate(headers), seen.get(b"accept") == _STREAM_TYPE
 
     def _spend_nonce(self, claim: btauth.Claim) -> None:
         try:
@@ -257,8 +261,7 @@ class Axon:
         await answer.json(b"{}")
 
     def _request(self, call: Call, body: bytes) -> SignedRequest:
-        signed = records.decode(SignedRequest, body)
-        request = signed.request
+        request = records.decode(CompletionRequest, body)
         if request.version not in limits.SUPPORTED_VERSIONS:
             raise Refused("unsupported_version", f"version {request.version}: we speak {limits.SUPPORTED_VERSIONS}")
         self._check_network(request.genesis, request.netuid)
@@ -266,8 +269,17 @@ class Axon:
             raise Refused("malformed", "a request must be sent by the validator that it names")
         if request.miner != self.identity.hotkey:
             raise Refused("wrong_receiver", "the request names another miner")
-        signed.require_valid()
-        return signed
+        if paths.completion_path(request.digest) != call.path:
+            # The signature covers the path: this is what makes it a signature over the request.
+            raise Refused("malformed", "the digest in the path is not that of the request")
+        claim = call.claim
+        return SignedRequest(
+            request=request,
+            scheme=claim.scheme,
+            nonce=str(claim.nonce_ns),
+            body_digest=hashlib.sha256(body).digest(),
+            signature=claim.signature,
+        )
 
     def _check_network(self, genesis: bytes, netuid: int) -> None:
         if genesis != self.identity.genesis or netuid != self.identity.netuid:
@@ -277,6 +289,9 @@ class Axon:
 
     async def _complete(self, call: Call, body: bytes, receive: Receive, answer: "_Answer") -> None:
         request = self._request(call, body)
+        if call.streamed:
+            await self._stream(call, request, receive, answer)
+            return
 
         async def last() -> SignedResponse:
             async with contextlib.aclosing(self._handlers.complete(call, request)) as events:
@@ -287,9 +302,7 @@ class Axon:
 
         await answer.json(records.encode(await _unless_gone(last(), receive)))
 
-    async def _stream(self, call: Call, body: bytes, receive: Receive, answer: "_Answer") -> None:
-        request = self._request(call, body)
-
+    async def _stream(self, call: Call, request: SignedRequest, receive: Receive, answer: "_Answer") -> None:
         async def run() -> None:
             async with contextlib.aclosing(self._handlers.complete(call, request)) as events:
                 async for event in events:
@@ -302,7 +315,8 @@ class Axon:
         await _unless_gone(run(), receive)
 
 
-_SINGLE = frozenset({b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"host"})
+_STREAM_TYPE = paths.STREAM_TYPE.encode()
+_SINGLE = frozenset({b"accept", b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"host"})
 
 
 class _Disconnected(Exception):

@@ -52,6 +52,7 @@ class Claim:
     receiver: str
     nonce_ns: int
     scheme: int
+    signature: bytes
     headers: Mapping[str, str]
 
 
@@ -79,6 +80,7 @@ def gate(headers: Iterable[tuple[bytes, bytes]]) -> Claim:
         receiver=found[_RECEIVER].decode(),
         nonce_ns=int(found[_NONCE]),
         scheme=scheme,
+        signature=bytes.fromhex(found[_SIGNATURE][2:].decode()),
         headers={name.decode(): value.decode() for name, value in found.items()},
     )
 

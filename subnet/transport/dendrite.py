@@ -12,7 +12,7 @@ from subnet.protocol import keys, limits, paths, records
 from subnet.protocol.faults import Fault
 from subnet.protocol.handshake import Hello, SecretsCommitment, SignedCapabilities
 from subnet.protocol.records import MalformedMessage
-from subnet.protocol.request import SignedRequest
+from subnet.protocol.request import CompletionRequest
 from subnet.protocol.response import ResponseMismatch, SignedResponse, check_response
 from subnet.protocol.standing import SignedStanding
 from subnet.protocol.stream import Chunk, decode_event
@@ -133,20 +133,21 @@ class Dendrite:
         return await self._call(peer, paths.HELLO, records.encode(hello), accept, seconds)
 
     async def complete(
-        self, peer: Peer, request: SignedRequest, commitment: SecretsCommitment, *, seconds: float
+        self, peer: Peer, request: CompletionRequest, commitment: SecretsCommitment, *, seconds: float
     ) -> Outcome[Answer]:
-        """Ask for a completion. Retry with the identical `request`."""
+        """Ask for a completion; the call's signature is the signature over the request. Retry with the identical
+        `request`."""
 
         def accept(body: bytes) -> Answer:
             response = records.decode(SignedResponse, body, self._limits.response_bytes)
             return Answer(response=response, seed=check_response(request, response, commitment))
 
-        return await self._call(peer, paths.COMPLETION, records.encode(request), accept, seconds)
+        return await self._call(peer, paths.completion_path(request.digest), records.encode(request), accept, seconds)
 
     async def stream(
         self,
         peer: Peer,
-        request: SignedRequest,
+        request: CompletionRequest,
         commitment: SecretsCommitment,
         *,
         seconds: float,
@@ -175,14 +176,18 @@ class Dendrite:
                     return clock.outcome(Result.OK, value=Answer(response=event, seed=seed))
                 prefix.extend(event.tokens)
                 text.append(event.text)
-                if len(prefix) > request.request.max_tokens:
+                if len(prefix) > request.max_tokens:
                     raise ResponseMismatch("more tokens were streamed than asked for")
                 if on_chunk is not None:
                     on_chunk(event)
             return clock.outcome(Result.DROPPED, detail="the stream ended without its trailer", prefix=tuple(prefix))
 
-        body = records.encode(request)
-        return await self._guard(lambda: self._exchange(peer, paths.STREAM, body, clock, read), clock, seconds, prefix)
+        path, body = paths.completion_path(request.digest), records.encode(request)
+
+        def run() -> Awaitable[Outcome[Answer]]:
+            return self._exchange(peer, path, body, clock, read, accept=paths.STREAM_TYPE)
+
+        return await self._guard(run, clock, seconds, prefix)
 
     async def send_standing(self, peer: Peer, standing: SignedStanding, *, seconds: float) -> Outcome[bool]:
         """Tell a miner how we see it."""
@@ -210,12 +215,12 @@ class Dendrite:
         return await self._guard(lambda: self._exchange(peer, paths.PING, None, clock, read), clock, seconds, [])
 
     async def complete_many(
-        self, asks: Sequence[tuple[Peer, SignedRequest, SecretsCommitment]], *, seconds: float
+        self, asks: Sequence[tuple[Peer, CompletionRequest, SecretsCommitment]], *, seconds: float
     ) -> list[Outcome[Answer]]:
         """Ask many miners at once under one deadline; outcomes in the order of `asks`. Each is timed on its own."""
         deadline = asyncio.get_running_loop().time() + seconds
 
-        async def one(peer: Peer, request: SignedRequest, commitment: SecretsCommitment) -> Outcome[Answer]:
+        async def one(peer: Peer, request: CompletionRequest, commitment: SecretsCommitment) -> Outcome[Answer]:
             left = deadline - asyncio.get_running_loop().time()
             return await self.complete(peer, request, commitment, seconds=left)
 
@@ -252,6 +257,7 @@ class Dendrite:
         body: bytes | None,
         clock: _Clock,
         read: Callable[[Exchange], Awaitable[Outcome[T]]],
+        accept: str = paths.JSON_TYPE,
     ) -> Outcome[T]:
         """Send one request (GET without a body) and read its answer; again, once, if a kept-alive connection turns out
         to be closed: every call of the protocol may be repeated, and it is signed anew."""
@@ -261,7 +267,7 @@ class Dendrite:
         while True:
             exchange = await self._pool.acquire(target)
             try:
-                exchange.begin(self._request(peer, target, path, body), self._limits.response_bytes)
+                exchange.begin(self._request(peer, target, path, body, accept), self._limits.response_bytes)
                 clock.sent_at = exchange.sent_at
                 return await read(exchange)
             except ConnectionDropped as error:
@@ -270,8 +276,8 @@ class Dendrite:
             finally:
                 self._pool.release(target, exchange)
 
-    def _request(self, peer: Peer, target: Target, path: str, body: bytes | None) -> bytes:
-        common = f"host: {target.authority}\r\nuser-agent: assay/1\r\naccept-encoding: identity\r\n"
+    def _request(self, peer: Peer, target: Target, path: str, body: bytes | None, accept: str) -> bytes:
+        common = f"host: {target.authority}\r\nuser-agent: assay/1\r\naccept: {accept}\r\naccept-encoding: identity\r\n"
         if body is None:
             return f"GET {path} HTTP/1.1\r\n{common}\r\n".encode()
         signed = btauth.sign(self._signer, method="POST", path=path, body=body, receiver=keys.ss58_address(peer.hotkey))

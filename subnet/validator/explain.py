@@ -103,7 +103,7 @@ def _show_samples(store: Store, hotkey: str, console: Console) -> None:
         if exchange.status is Status.OURS:
             outcome = "our failure"
         table.add_row(
-            str(exchange.asked.round), str(exchange.asked.request.request.counter), outcome, str(len(exchange.tokens)),
+            str(exchange.asked.round), str(exchange.asked.request.counter), outcome, str(len(exchange.tokens)),
             verdict.value if verdict else "", str(checked or ""), str(misses or ""),
             "" if margin is None else f"{margin:.3f}", exchange.detail[:60],
         )  # fmt: skip

@@ -151,7 +151,7 @@ def _state(text: str | None, profile: ToleranceProfile) -> detector.TestState:
 def _sample(case: Case, row: Judged) -> Sample | None:
     """What the reward sees of this request; None where the failure, or the lack of a fair time, was ours."""
     exchange = case.exchange
-    request = exchange.asked.request.request
+    request = exchange.asked.request
     work = len(request.prompt) + request.max_tokens
     if exchange.status is Status.OURS or exchange.status is Status.ASKED:
         return None

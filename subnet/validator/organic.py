@@ -114,7 +114,7 @@ def _error(status: int, text: str) -> JSONResponse:
 
 
 def _completion(exchange: Exchange, model: str) -> dict[str, Any]:
-    response, request = exchange.response, exchange.asked.request.request
+    response, request = exchange.response, exchange.asked.request
     assert response is not None
     finish = "stop" if response.body.finish == "eos" else "length"
     used = {"prompt_tokens": len(request.prompt), "completion_tokens": len(response.body.tokens)}

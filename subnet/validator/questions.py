@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reward import Conversation
 from reward.prompts import DEFAULT_PROFILE, TrafficProfile, generate
 from subnet.evidence.selection import CheckPlan
-from subnet.protocol import CompletionRequest, SignedRequest, Signer, sign_request
+from subnet.protocol import CompletionRequest
 from subnet.protocol.limits import PROTOCOL_VERSION
 from subnet.validator.values import Asked
 
@@ -70,16 +70,15 @@ def choose(hotkeys: Sequence[str], round_number: int, sample: int) -> tuple[str,
     return tuple((ordered + ordered)[start : start + sample])
 
 
-def sign_question(
-    question: Question, network: Network, signer: Signer, *, round_number: int, miner: str, miner_key: bytes,
+def addressed(
+    question: Question, network: Network, *, round_number: int, miner: str, miner_key: bytes,
     beacon: tuple[int, bytes], nonce: bytes, epoch: int, counter: int, plan: CheckPlan,
 ) -> Asked:  # fmt: skip
-    """The signed request that asks one miner one question."""
+    """The request that asks one miner one question. It is signed each time that it is sent."""
     request = CompletionRequest(
         version=PROTOCOL_VERSION, genesis=network.genesis, netuid=network.netuid, model_id=network.model_id,
         prompt=question.prompt, temperature_milli=question.temperature_milli, min_p_ppm=question.min_p_ppm,
         max_tokens=question.max_tokens, validator=network.validator, miner=miner_key, beacon_block=beacon[0],
         beacon_hash=beacon[1], nonce=nonce, epoch=epoch, counter=counter, extensions=plan.extension(),
     )  # fmt: skip
-    signed: SignedRequest = sign_request(request, signer)
-    return Asked(round_number, miner, question.label, question.conversation, signed, plan, question.organic)
+    return Asked(round_number, miner, question.label, question.conversation, request, plan, question.organic)

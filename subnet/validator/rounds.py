@@ -32,7 +32,7 @@ from subnet.validator.asking import Asker, Failure
 from subnet.validator.chains import place
 from subnet.validator.judge import Bench, Case, apply_event, is_out, judge, rescore, standing_of
 from subnet.validator.prompting import series_of_round
-from subnet.validator.questions import Network, Question, Tokenize, choose, sign_question, synthetic
+from subnet.validator.questions import Network, Question, Tokenize, addressed, choose, synthetic
 from subnet.validator.replay_client import ReplayClient
 from subnet.validator.replayer import Examined, Examinee
 from subnet.validator.state import Store
@@ -134,7 +134,9 @@ class Rounds:
         wait = math.ceil(self._role.request_timeout_s / self._block_time) + self._role.select_after_blocks
         opened = Round(number, Phase.ASKING, head.number, head.number + wait, series.secret.value, time.time())
         ready = {hotkey: chain for hotkey, chain in chains.items() if isinstance(chain, MinerChain)}
-        asked = [item for hotkey, chain in ready.items() for item in self._sign(opened, hotkey, chain, questions, head)]
+        asked = [
+            item for hotkey, chain in ready.items() for item in self._asks(opened, hotkey, chain, questions, head)
+        ]
         known = self._store.miners()
         self._absent[number] = tuple(
             hotkey
@@ -187,11 +189,11 @@ class Rounds:
         }
         return [serving[hotkey] for hotkey in choose(list(serving), number, self._role.sample)]
 
-    def _sign(self, opened: Round, hotkey: str, chain: MinerChain, questions: Sequence[Question], head: Head):
+    def _asks(self, opened: Round, hotkey: str, chain: MinerChain, questions: Sequence[Question], head: Head):
         rate = self._rate_of(hotkey)
         for index, question in enumerate(questions):
-            yield sign_question(
-                question, self._network, self._signer, round_number=opened.id, miner=hotkey,
+            yield addressed(
+                question, self._network, round_number=opened.id, miner=hotkey,
                 miner_key=public_key(hotkey), beacon=(head.number, head.hash), nonce=secrets.token_bytes(32),
                 epoch=chain.epoch, counter=chain.next_counter + index,
                 plan=CheckPlan(opened.check_block, rate, secrets.token_bytes(32)),
@@ -233,7 +235,7 @@ class Rounds:
             if exchange.status is not Status.ASKED:
                 continue
             neuron = self._snapshot.by_hotkey(exchange.miner)
-            chain = self._store.chain(exchange.miner, exchange.asked.request.request.epoch)
+            chain = self._store.chain(exchange.miner, exchange.asked.request.epoch)
             if neuron is None or neuron.axon is None or chain is None:
                 self._store.record_failure(exchange.id, Status.OURS, None, "the miner left the subnet")
                 continue
@@ -305,7 +307,7 @@ class Rounds:
         placed: list[Placed] = []
         chains: list[MinerChain] = []
         broken: set[int] = set()
-        for miner, epoch in sorted({(e.miner, e.asked.request.request.epoch) for e in exchanges}):
+        for miner, epoch in sorted({(e.miner, e.asked.request.epoch) for e in exchanges}):
             chain, places, bad = await self._place(miner, epoch)
             chains.append(chain)
             placed.extend(places)
@@ -319,9 +321,7 @@ class Rounds:
         for exchange in everything:
             block = exchange.asked.plan.block
             decided = select_hash if block == opened.check_block else await self._chain.block_hash(block)
-            selected = exchange.response is not None and exchange.asked.plan.selects(
-                decided, exchange.asked.request.request
-            )
+            selected = exchange.response is not None and exchange.asked.plan.selects(decided, exchange.asked.request)
             cases.append(Case(exchange, selected, None, exchange.id in broken))
         return placed, chains, cases
 
@@ -336,8 +336,8 @@ class Rounds:
         result = place(chain, answered, some_lost=True)
         if result[0].piece == chain.piece:
             return result
-        newest = max(e.asked.request.request.counter for e in answered)
-        lost = [e for e in self._store.unanswered(miner, epoch) if e.asked.request.request.counter < newest]
+        newest = max(e.asked.request.counter for e in answered)
+        lost = [e for e in self._store.unanswered(miner, epoch) if e.asked.request.counter < newest]
         neuron = self._snapshot.by_hotkey(miner) if self._snapshot is not None else None
         if lost and neuron is not None and neuron.axon is not None:
             came = await self._asker.recover(lost[-8:], neuron.axon, chain)
@@ -440,7 +440,7 @@ class Rounds:
 
 def _examinee(case: Case) -> Examinee:
     exchange = case.exchange
-    request, response = exchange.asked.request.request, exchange.response
+    request, response = exchange.asked.request, exchange.response
     assert response is not None
     from subnet.protocol import derive_seed
 

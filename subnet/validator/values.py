@@ -10,7 +10,7 @@ from subnet.evidence.ledger import Entry
 from subnet.evidence.rounds import SignedRound
 from subnet.evidence.selection import CheckPlan
 from subnet.evidence.slashing import Reason
-from subnet.protocol import SignedCommitment, SignedRequest, SignedResponse
+from subnet.protocol import CompletionRequest, SignedCommitment, SignedResponse
 from subnet.verify.verdict import Verdict
 
 
@@ -53,7 +53,7 @@ class Asked:
     miner: str
     label: str
     conversation: Conversation
-    request: SignedRequest
+    request: CompletionRequest
     plan: CheckPlan
     organic: bool = False
 

@@ -85,7 +85,7 @@ def test_the_bundle_itself_convicts() -> None:
     report = verified(SIGNED)
     assert report.result is Result.FOLLOWS
     assert report.verdict == "inconsistent"
-    assert SIGNED.bundle.links[-1].request_digest == SIGNED.bundle.answers[-1].request.request.digest
+    assert SIGNED.bundle.links[-1].request_digest == SIGNED.bundle.answers[-1].request.digest
     assert len(SIGNED.bundle.links) > len(SIGNED.bundle.answers) > 1
 
 

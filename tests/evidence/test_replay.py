@@ -16,7 +16,7 @@ from subnet.evidence.bundle import Answer, BlockHash, Bundle, Link, SignedBundle
 from subnet.evidence.replay import Report, Result, run_test, verify_bundle
 from subnet.evidence.selection import CheckPlan
 from subnet.models.manifest import canonical_json
-from subnet.protocol import canonical, derive_seed, records, sign_request
+from subnet.protocol import canonical, derive_seed, records
 from subnet.sampling import Sampling
 from subnet.verify.records import UNIT, TokenRecords, token_records
 from tests.evidence.world import (
@@ -43,7 +43,7 @@ def forged(
 ) -> SignedBundle:
     """A bundle put together by a validator that doesn't keep to the rules: `kept` as links, `shown` in full."""
     shown = kept if shown is None else shown
-    numbers = {answer.plan.block for answer in kept} | {a.request.request.beacon_block for a in kept}
+    numbers = {answer.plan.block for answer in kept} | {a.request.beacon_block for a in kept}
     state = run_test([answer.records for answer in shown], changed.pop("profile", world.profile))
     fields = {
         "version": 1,
@@ -61,8 +61,8 @@ def forged(
         "previous": kept[0].response.body.previous,
         "links": tuple(
             Link(
-                head=records.canonical_bytes(answer.request.request),
-                extensions=dict(answer.request.request.extensions),
+                head=records.canonical_bytes(answer.request),
+                extensions=dict(answer.request.extensions),
                 body=answer.response.body.digest,
                 rate_ppm=answer.plan.rate_ppm,
                 salt=answer.plan.salt,
@@ -83,7 +83,7 @@ def forged(
 def test_the_forger_can_also_make_a_true_bundle() -> None:
     """So that what fails below fails for its own reason."""
     world, kept, _ = caught()
-    picked = [answer for answer in kept if answer.plan.selects(block_hash(answer.plan.block), answer.request.request)]
+    picked = [answer for answer in kept if answer.plan.selects(block_hash(answer.plan.block), answer.request)]
     last = kept.index(picked[-1]) + 1
     assert verified(forged(world, kept[:last], picked)).result is Result.FOLLOWS
 
@@ -120,13 +120,13 @@ def test_frames_miner_by_another_request_under_the_same_counter() -> None:
     # Without the binding of answer and request the honest tokens convict:
     assert run_test([against], world.profile).accused_at is not None
     framed = [*kept]
-    framed[1] = replace(honest, request=sign_request(asked, world.validator), records=against)
+    framed[1] = replace(honest, request=asked, records=against)
     report = verified(forged(world, framed))
     assert report.result is Result.DOES_NOT_FOLLOW
     assert {"chain"} <= broken(report)
     # The original request's link beside the altered one in full doesn't help either.
     good = forged(world, kept, kept)
-    altered = replace(good.bundle.answers[1], request=sign_request(asked, world.validator))
+    altered = replace(good.bundle.answers[1], request=asked)
     answers = (good.bundle.answers[0], altered, good.bundle.answers[2])
     report = verified(sign_bundle(replace(good.bundle, answers=answers), world.validator))
     assert {"answers"} <= broken(report)
@@ -145,9 +145,7 @@ def test_frames_miner_by_another_key() -> None:
     """It answers in the miner's name and signs with a key of its own."""
     world, liar = World(rate_ppm=1_000_000), World(rate_ppm=1_000_000, miner=key("Liar"))
     kept = liar.answers(CHEATS["wrong_seed"], count=4)
-    asked_of_victim = [
-        replace(answer, request=sign_request(world.request(n)[0], world.validator)) for n, answer in enumerate(kept)
-    ]
+    asked_of_victim = [replace(answer, request=world.request(n)[0]) for n, answer in enumerate(kept)]
     report = verified(forged(world, asked_of_victim))
     assert {"chain"} <= broken(report)
     report = verified(forged(world, kept))
@@ -515,12 +513,12 @@ def test_unselected_prompts_are_not_published() -> None:
     world = World(rate_ppm=300_000)
     kept = world.answers(CHEATS["temperature_high"], count=48, tokens=3)
     signed = world.bundle(kept)
-    shown = {answer.request.request.counter for answer in signed.bundle.answers}
-    hidden = [answer for answer in kept[: len(signed.bundle.links)] if answer.request.request.counter not in shown]
+    shown = {answer.request.counter for answer in signed.bundle.answers}
+    hidden = [answer for answer in kept[: len(signed.bundle.links)] if answer.request.counter not in shown]
     raw = signed.to_bytes()
     assert hidden
     for answer in hidden:
-        assert json.dumps(list(answer.request.request.prompt), separators=(",", ":")).encode() not in raw
+        assert json.dumps(list(answer.request.prompt), separators=(",", ":")).encode() not in raw
         assert json.dumps(list(answer.response.body.tokens), separators=(",", ":")).encode() not in raw
 
 

@@ -114,7 +114,7 @@ def test_padding_after_the_end_is_malformed() -> None:
 def signed(name: str) -> SignedResponse:
     kept = WORLD.answers(HONEST, count=2)[1]
     body = BEHAVIOURS[name].body(kept.response.body)
-    return sign_response(body, kept.request.request, WORLD.miner)
+    return sign_response(body, kept.request, WORLD.miner)
 
 
 def test_forges_a_secret_that_was_not_committed() -> None:

@@ -31,7 +31,6 @@ from subnet.protocol import (
     derive_seed,
     merkle,
     sign_commitment,
-    sign_request,
     sign_response,
 )
 from subnet.sampling import Sampling
@@ -240,7 +239,7 @@ class World:
             )
             response = sign_response(body, request, self.miner)
             previous = response.link
-            kept.append(KeptAnswer(sign_request(request, self.validator), response, plan))
+            kept.append(KeptAnswer(request, response, plan))
         return self.replayed(self.placed(kept))
 
     def placed(self, kept: Sequence[KeptAnswer]) -> list[KeptAnswer]:
@@ -257,7 +256,7 @@ class World:
                 round=first // ROUND_SIZE,
                 root=merkle.root(leaves),
                 count=len(leaves),
-                block=part[0].request.request.beacon_block + 2,
+                block=part[0].request.beacon_block + 2,
             )
             signed = sign_round(commitment, self.validator)
             found += [
@@ -271,7 +270,7 @@ class World:
         out = []
         model = self.model
         for answer in kept:
-            request, body = answer.request.request, answer.response.body
+            request, body = answer.request, answer.response.body
             hash_ = block_hash(answer.plan.block)
             records = None
             if hash_ and answer.plan.selects(hash_, request) and request.model_id == self.manifest.digest:
@@ -284,7 +283,7 @@ class World:
 
     def bundle(self, kept: Sequence[KeptAnswer]) -> SignedBundle:
         """The bundle over these answers, as an honest validator makes it."""
-        numbers = {answer.plan.block for answer in kept} | {a.request.request.beacon_block for a in kept}
+        numbers = {answer.plan.block for answer in kept} | {a.request.beacon_block for a in kept}
         blocks = {number: found for number in numbers if (found := block_hash(number))}
         return make_bundle(kept, self.handshake, self.manifest, self.profile, blocks, self.software, self.validator)
 

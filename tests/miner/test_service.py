@@ -22,7 +22,6 @@ from subnet.protocol import (
     ModelOffer,
     Standing,
     check_response,
-    sign_request,
     sign_standing,
 )  # fmt: skip
 from subnet.telemetry.prometheus import Registry
@@ -107,7 +106,7 @@ def request(commitment, counter=0, **changes):
         1, GENESIS, 2, MODEL, (1, 2, 3), 700, 0, 6, bytes(VALIDATOR.public_key), bytes(MINER.public_key), HEAD,
         block_hash(HEAD), bytes([counter]) * 32, commitment.epoch, counter,
     )  # fmt: skip
-    return sign_request(replace(asked, **changes) if changes else asked, VALIDATOR)
+    return replace(asked, **changes) if changes else asked
 
 
 async def test_a_streamed_answer_repeats_its_stream_and_opens_the_committed_secret(tmp_path):

@@ -115,17 +115,15 @@ function hello(caller, message) {
   return signed("capabilities", records.Capabilities, capabilities);
 }
 
-function completion(caller, message) {
-  records.check(records.SignedRequest, message, "SignedRequest");
-  const request = message.request;
+function completion(caller, request, target) {
+  records.check(records.CompletionRequest, request, "CompletionRequest");
   if (request.version !== 1) throw new Refused("unsupported_version", "we speak version 1");
   checkNetwork(request);
   if (request.validator !== caller) throw new Refused("malformed", "sent by another than its validator");
   if (request.miner !== us) throw new Refused("wrong_receiver", "the request names another miner");
   const digest = records.digest(records.CompletionRequest, request);
-  if (message.scheme !== ED25519 || !verify(digest, hex(message.signature), hex(caller))) {
-    throw new Refused("unauthenticated", "the request is not signed by its validator");
-  }
+  // The path is signed: this makes the call's signature one over the request.
+  if (target !== COMPLETION + digest.toString("hex")) throw new Refused("malformed", "another request's path");
   const state = epochs.get(caller);
   if (state === undefined || state.epoch !== request.epoch) throw new Refused("unknown_epoch", "shake hands first");
   if (request.counter >= SIZE) throw new Refused("epoch_exhausted", "shake hands again");
@@ -179,10 +177,9 @@ function lines(response) {
   return [...chunks, { response }].map((event) => `${JSON.stringify(event)}\n`).join("");
 }
 
+const COMPLETION = "/assay/v1/completion/";
 const ROUTES = {
   "/assay/v1/hello": hello,
-  "/assay/v1/completion": completion,
-  "/assay/v1/completion/stream": completion,
   "/assay/v1/standing": standing,
 };
 
@@ -201,7 +198,7 @@ async function answer(request, response) {
   if (request.method === "GET" && request.url === "/assay/v1/ping") {
     return { protocol: "assay", versions: [1], hotkey: address };
   }
-  const route = ROUTES[request.url];
+  const route = request.url.startsWith(COMPLETION) ? completion : ROUTES[request.url];
   if (route === undefined) throw new Refused("not_found", "there is no such path");
   if (request.method !== "POST") throw new Refused("method_not_allowed", "POST only");
   if (request.headers["content-type"] !== "application/json" || request.headers["content-encoding"]) {
@@ -209,8 +206,8 @@ async function answer(request, response) {
   }
   const body = await bodyOf(request);
   const caller = authenticate(request, body);
-  const result = route(caller, parse(body));
-  if (request.url.endsWith("/stream")) {
+  const result = route(caller, parse(body), request.url);
+  if (route === completion && request.headers.accept === "application/x-ndjson") {
     response.writeHead(200, { "content-type": "application/x-ndjson" });
     response.end(lines(result));
     return null;

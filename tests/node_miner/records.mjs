@@ -87,7 +87,6 @@ export const CompletionRequest = {
   counter: U64,
   extensions,
 };
-export const SignedRequest = signatureOf("request", CompletionRequest);
 
 export const SecretsCommitment = {
   version: U16(1),

@@ -14,7 +14,7 @@ import bittensor_core
 import numpy as np
 import pytest
 
-from subnet.protocol import CompletionRequest, Hello, SecretsCommitment, negotiate, sign_request, sign_standing
+from subnet.protocol import CompletionRequest, Hello, SecretsCommitment, negotiate, sign_standing
 from subnet.protocol.standing import Reason, Standing
 from subnet.sampling import Sampling, sample
 from subnet.transport.dendrite import Dendrite, Peer
@@ -108,14 +108,13 @@ async def test_answers_of_the_node_miner_are_accepted_and_replay() -> None:
         previous = bytes(32)
         for counter, changes in enumerate(({}, {"temperature_milli": 0}, {"min_p_ppm": 0}, {"max_tokens": 1})):
             asked = request(commitment, counter, **changes)
-            signed = sign_request(asked, VALIDATOR)
             call = dendrite.stream if counter == 2 else dendrite.complete
-            outcome = await call(peer, signed, commitment, seconds=10)
+            outcome = await call(peer, asked, commitment, seconds=10)
             assert outcome.value is not None, outcome
             answer = outcome.value.response
             assert answer.body.previous == previous
             assert list(answer.body.tokens) == replayed(asked, answer.body.tokens, outcome.value.seed)
-            retried = await dendrite.complete(peer, signed, commitment, seconds=10)
+            retried = await dendrite.complete(peer, asked, commitment, seconds=10)
             assert retried.value is not None and retried.value.response == answer
             previous = answer.link
 
@@ -137,8 +136,8 @@ async def test_the_node_miner_refuses_with_the_protocols_codes() -> None:
     async with node_miner() as peer, Dendrite(VALIDATOR, allow_private=True) as dendrite:
         commitment = await shake_hands(dendrite, peer)
         for changes, code in REFUSED:
-            signed = sign_request(dataclasses.replace(request(commitment, 0), **changes), VALIDATOR)  # type: ignore[arg-type]
-            outcome = await dendrite.complete(peer, signed, commitment, seconds=10)
+            asked = dataclasses.replace(request(commitment, 0), **changes)  # type: ignore[arg-type]
+            outcome = await dendrite.complete(peer, asked, commitment, seconds=10)
             assert outcome.result is Result.FAULT and outcome.fault is not None, (code, outcome)
             assert outcome.fault.code == code
 
@@ -147,8 +146,8 @@ async def test_the_node_miner_answers_a_counter_once_and_admits_only_its_callers
     async with node_miner() as peer, Dendrite(VALIDATOR, allow_private=True) as dendrite:
         commitment = await shake_hands(dendrite, peer)
         for expected in (None, "counter_used"):
-            signed = sign_request(request(commitment, 0), VALIDATOR)
-            outcome = await dendrite.complete(peer, signed, commitment, seconds=10)
+            asked = request(commitment, 0)
+            outcome = await dendrite.complete(peer, asked, commitment, seconds=10)
             assert (outcome.fault.code if outcome.fault else None) == expected
         async with Dendrite(STRANGER, allow_private=True) as other:
             refused = await other.hello(peer, Hello((1,), GENESIS, NETUID), seconds=10)

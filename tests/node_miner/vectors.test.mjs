@@ -36,11 +36,10 @@ test("token commitments and extensions", () => {
   for (const { tokens, commitment } of vectors.token_commitments) {
     assert.equal(asHex(bytes.tokenCommitment(tokens)), commitment);
   }
-  assert.equal(asHex(bytes.extensionsDigest(message("request").request.extensions)), vectors.extensions_digest);
+  assert.equal(asHex(bytes.extensionsDigest(message("request").extensions)), vectors.extensions_digest);
 });
 
 for (const [name, field, fields, signed, signer] of [
-  ["request", "request", records.CompletionRequest, records.SignedRequest, validator],
   ["commitment", "commitment", records.SecretsCommitment, records.SignedCommitment, miner],
   ["standing", "standing", records.Standing, records.SignedStanding, validator],
 ]) {
@@ -54,6 +53,22 @@ for (const [name, field, fields, signed, signer] of [
     assert.ok(!verify(bytes.hash(digest), bytes.hex(value.signature), signer.publicKey));
   });
 }
+
+test("request: canonical bytes, digest, and the call that asks it", () => {
+  const request = records.check(records.CompletionRequest, message("request"));
+  assert.equal(asHex(records.canonical(records.CompletionRequest, request)), vectors.request.canonical);
+  const digest = asHex(records.digest(records.CompletionRequest, request));
+  assert.equal(digest, vectors.request.digest);
+  const { path, headers, body, payload, signature } = vectors.call;
+  assert.equal(path, `/assay/v1/completion/${digest}`);
+  const signed = [
+    "btauth/1", "ed25519", "POST", path, asHex(bytes.hash(body)), headers["X-Bittensor-Nonce"],
+    ss58(bytes.hex(request.validator)), ss58(bytes.hex(request.miner)),
+  ].join("\n");
+  assert.equal(signed, payload);
+  assert.equal(asHex(validator.sign(Buffer.from(signed))), signature);
+  assert.equal(headers["X-Bittensor-Signature"], `0x${signature}`);
+});
 
 test("capabilities: canonical bytes, digest, signature", () => {
   const { capabilities } = message("capabilities");

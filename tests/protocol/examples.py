@@ -2,9 +2,11 @@
 
 import dataclasses
 import functools
+import hashlib
 from typing import Any
 
 import bittensor_core
+from bittensor import http_auth
 from hypothesis import strategies as st
 
 from subnet.protocol import (
@@ -14,7 +16,9 @@ from subnet.protocol import (
     SecretTree,
     SignedRequest,
     SignedResponse,
-    sign_request,
+    completion_path,
+    encode,
+    keys,
     sign_response,
 )
 from subnet.protocol.response import FIRST_PREVIOUS
@@ -57,8 +61,28 @@ REQUEST = CompletionRequest(
 )
 
 
+def signed_call(request: CompletionRequest, signer: Any, nonce_ns: int | None = None) -> SignedRequest:
+    """The proof that a miner keeps of a call which `signer` makes with this request, by the SDK's own signing."""
+    body = encode(request)
+    headers = http_auth.sign(
+        signer,
+        method="POST",
+        path=completion_path(request.digest),
+        body=body,
+        receiver_ss58=keys.ss58_address(request.miner),
+        nonce_ns=nonce_ns,
+    )
+    return SignedRequest(
+        request=request,
+        scheme=signer.crypto_type,
+        nonce=headers[http_auth.HEADER_NONCE],
+        body_digest=hashlib.sha256(body).digest(),
+        signature=bytes.fromhex(headers[http_auth.HEADER_SIGNATURE][2:]),
+    )
+
+
 def asked(**changes: Any) -> SignedRequest:
-    return sign_request(dataclasses.replace(REQUEST, **changes), VALIDATOR)
+    return signed_call(dataclasses.replace(REQUEST, **changes), VALIDATOR)
 
 
 def answered(request: CompletionRequest = REQUEST, **changes: Any) -> SignedResponse:
@@ -76,7 +100,7 @@ def answered(request: CompletionRequest = REQUEST, **changes: Any) -> SignedResp
     return sign_response(dataclasses.replace(body, **changes), request, MINER)
 
 
-ASKED = sign_request(REQUEST, VALIDATOR)
+ASKED = asked()
 
 
 @functools.cache

@@ -24,19 +24,20 @@ from subnet.protocol import (
     SecretTree,
     Standing,
     canonical,
+    completion_path,
     derive_seed,
     keys,
     merkle,
     records,
     sign_capabilities,
     sign_commitment,
-    sign_request,
     sign_response,
     sign_standing,
 )
 from subnet.protocol.stream import Chunk, encode_event
 from subnet.sampling import Sampling, noise_at, sample
 from subnet.sampling.philox import words_at
+from tests.protocol.examples import signed_call
 
 FOLDER = Path(__file__).parents[2] / "subnet" / "protocol" / "vectors"
 GENESIS = canonical.sha256(b"assay vectors: genesis")
@@ -45,6 +46,7 @@ MASTER = canonical.sha256(b"assay vectors: master")
 EPOCH = 1_790_000_000_000_000
 SIZE = 16
 COUNTER = 5
+NONCE_NS = 1_790_000_000_123_456_789
 
 
 def key(name: str, scheme: int) -> tuple[bittensor_core.Keypair, dict[str, Any]]:
@@ -85,6 +87,29 @@ def signed(record: Any, digest: bytes, inner: Any = None) -> dict[str, Any]:
     if inner is not None:
         facts["canonical"] = records.canonical_bytes(inner).hex()
     return facts
+
+
+def call(request: CompletionRequest, signer: bittensor_core.Keypair) -> dict[str, Any]:
+    """The HTTP call that asks a request, as the SDK signs it, and the proof that a miner keeps of it."""
+    proof = signed_call(request, signer, NONCE_NS)
+    path, body = completion_path(request.digest), records.encode(request)
+    headers = {
+        "X-Bittensor-Version": "1",
+        "X-Bittensor-Hotkey": keys.ss58_address(request.validator),
+        "X-Bittensor-Receiver": keys.ss58_address(request.miner),
+        "X-Bittensor-Nonce": proof.nonce,
+        "X-Bittensor-Signature": "0x" + proof.signature.hex(),
+    }
+    if proof.scheme == keys.ED25519:
+        headers["X-Bittensor-Crypto"] = "ed25519"
+    return {
+        "path": path,
+        "headers": headers,
+        "body": body.decode(),
+        "payload": proof.payload.decode(),
+        "signature": proof.signature.hex(),
+        "proof": records.encode(proof).decode(),
+    }
 
 
 def merkle_vectors() -> list[dict[str, Any]]:
@@ -145,7 +170,6 @@ def vectors() -> dict[str, Any]:
     miner, miner_facts = key("miner", keys.ED25519)
     other, other_facts = key("sr25519 validator", keys.SR25519)
     request = request_of(validator, miner, {"payment": b"\x01\x02", "client-nonce": b"", "a.b_c": bytes(range(32))})
-    asked = sign_request(request, validator)
     tree = SecretTree.derive(MASTER, request.validator, EPOCH, SIZE)
     commitment = SecretsCommitment(
         version=1,
@@ -200,15 +224,20 @@ def vectors() -> dict[str, Any]:
         reasons=(Reason("late", 3), Reason("bad_text", 1)),
     )
     stood = sign_standing(standing, validator)
-    by_other = sign_request(request_of(other, miner, {}), other)
+    by_other = request_of(other, miner, {})
     return {
         "protocol": 1,
         "keys": {"validator": validator_facts, "miner": miner_facts, "sr25519_validator": other_facts},
         "merkle": merkle_vectors(),
         "token_commitments": token_vectors(),
         "extensions_digest": canonical.extensions_digest(request.extensions).hex(),
-        "request": signed(asked, request.digest, request),
-        "request_sr25519": signed(by_other, by_other.request.digest, by_other.request),
+        "request": {
+            "json": records.encode(request).decode(),
+            "digest": request.digest.hex(),
+            "canonical": records.canonical_bytes(request).hex(),
+        },
+        "call": call(request, validator),
+        "call_sr25519": call(by_other, other),
         "secrets": {
             "master": MASTER.hex(),
             "validator": request.validator.hex(),

@@ -13,10 +13,9 @@ from subnet.protocol import (
     negotiate,
     sign_capabilities,
     sign_commitment,
-    sign_request,
 )
 from subnet.protocol.handshake import SignedCapabilities
-from tests.protocol.examples import COMMITMENT, MINER, REQUEST, STRANGER, asked
+from tests.protocol.examples import COMMITMENT, MINER, STRANGER
 
 
 def capabilities() -> Capabilities:
@@ -63,12 +62,3 @@ def test_the_newest_common_version_is_chosen() -> None:
     assert negotiate((1, 2, 3), (2, 1, 9)) == 2
     with pytest.raises(NoCommonVersion, match="must be updated"):
         negotiate((1,), (2, 3))
-
-
-def test_requests_are_signed_by_the_validator_that_they_name() -> None:
-    asked().require_valid()
-    with pytest.raises(ProtocolError, match="names validator"):
-        sign_request(REQUEST, STRANGER)
-    forged = dataclasses.replace(asked(), signature=STRANGER.sign(REQUEST.digest))
-    with pytest.raises(SignatureMismatch):
-        forged.require_valid()

@@ -12,11 +12,11 @@ from subnet.protocol import (
     link,
     sign_response,
 )
-from tests.protocol.examples import COMMITMENT, MINER, REQUEST, STRANGER, TREE, answered, asked
+from tests.protocol.examples import COMMITMENT, MINER, REQUEST, STRANGER, TREE, answered
 
 
 def test_an_honest_answer_passes_and_gives_its_seed() -> None:
-    assert check_response(asked(), answered(), COMMITMENT) == derive_seed(REQUEST.digest, TREE.secrets[2])
+    assert check_response(REQUEST, answered(), COMMITMENT) == derive_seed(REQUEST.digest, TREE.secrets[2])
 
 
 @pytest.mark.parametrize(
@@ -33,15 +33,15 @@ def test_an_honest_answer_passes_and_gives_its_seed() -> None:
 )
 def test_answers_that_do_not_fit_are_refused(attack: str, response: SignedResponse, message: str) -> None:
     with pytest.raises(ResponseMismatch, match=message):
-        check_response(asked(), response, COMMITMENT)
+        check_response(REQUEST, response, COMMITMENT)
 
 
 def test_copies_an_answer_to_another_request_or_by_another_miner_is_refused() -> None:
     with pytest.raises(ResponseMismatch, match="another request"):
-        check_response(asked(nonce=b"o" * 32), answered(), COMMITMENT)
+        check_response(dataclasses.replace(REQUEST, nonce=b"o" * 32), answered(), COMMITMENT)
     stolen = dataclasses.replace(answered(), scheme=1, signature=STRANGER.sign(answered().link))
     with pytest.raises(SignatureMismatch):
-        check_response(asked(), stolen, COMMITMENT)
+        check_response(REQUEST, stolen, COMMITMENT)
 
 
 def test_frames_miner_an_honest_answer_attached_to_a_different_request_has_no_signature() -> None:
@@ -79,7 +79,7 @@ def test_a_changed_counter_breaks_the_signature() -> None:
 def test_commitment_of_another_validator_or_epoch_is_refused() -> None:
     for change in ({"validator": bytes(32)}, {"epoch": 1}, {"miner": bytes(32)}):
         with pytest.raises(ResponseMismatch, match="commitment"):
-            check_response(asked(), answered(), dataclasses.replace(COMMITMENT, **change))
+            check_response(REQUEST, answered(), dataclasses.replace(COMMITMENT, **change))
 
 
 def test_the_chain_shows_a_left_out_response() -> None:

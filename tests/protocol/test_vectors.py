@@ -7,16 +7,17 @@ import bittensor_core
 import numpy as np
 import pytest
 
-from subnet.protocol import decode, derive_seed, encode, keys, records
+from subnet.protocol import completion_path, decode, derive_seed, encode, keys, records
 from subnet.protocol.faults import Fault
 from subnet.protocol.handshake import Hello, SignedCapabilities, SignedCommitment
-from subnet.protocol.request import SignedRequest
+from subnet.protocol.request import CompletionRequest, SignedRequest
 from subnet.protocol.response import SignedResponse, check_response
 from subnet.protocol.seed import SecretTree
 from subnet.protocol.standing import SignedStanding
 from subnet.protocol.stream import decode_event, encode_event
 from subnet.sampling import Sampling, noise_at, sample
 from subnet.sampling.philox import words_at
+from subnet.transport import btauth
 from tests.protocol import make_vectors
 
 VECTORS: dict[str, Any] = json.loads((make_vectors.FOLDER / "v1.json").read_text())
@@ -27,16 +28,15 @@ def test_this_build_makes_the_frozen_vectors_but_for_the_random_signature() -> N
     frozen = json.loads(json.dumps(VECTORS))
     # sr25519 signatures are randomised: the frozen one is verified below instead.
     for vectors in (made, frozen):
-        vectors["request_sr25519"].pop("signature")
-        vectors["request_sr25519"].pop("json")
+        for changing in ("signature", "proof"):
+            vectors["call_sr25519"].pop(changing)
+        vectors["call_sr25519"]["headers"].pop("X-Bittensor-Signature")
     assert made == frozen
 
 
 @pytest.mark.parametrize(
     ("name", "cls", "field"),
     [
-        ("request", SignedRequest, "request"),
-        ("request_sr25519", SignedRequest, "request"),
         ("commitment", SignedCommitment, "commitment"),
         ("capabilities", SignedCapabilities, "capabilities"),
         ("response", SignedResponse, "body"),
@@ -54,8 +54,29 @@ def test_frozen_messages_decode_hash_and_verify(name: str, cls: type, field: str
     record.require_valid(*([signer] if name in ("response", "capabilities") else []))
 
 
+def test_frozen_request_decodes_and_hashes() -> None:
+    vector = VECTORS["request"]
+    request = decode(CompletionRequest, vector["json"].encode())
+    assert encode(request).decode() == vector["json"]
+    assert records.canonical_bytes(request).hex() == vector["canonical"]
+    assert request.digest.hex() == vector["digest"]
+
+
+@pytest.mark.parametrize("name", ["call", "call_sr25519"])
+def test_frozen_calls_are_admitted_and_prove_their_request(name: str) -> None:
+    call = VECTORS[name]
+    body, headers = call["body"].encode(), call["headers"]
+    claim = btauth.gate([(key.lower().encode(), value.encode()) for key, value in headers.items()])
+    receiver, then = headers["X-Bittensor-Receiver"], claim.nonce_ns + 10**9
+    btauth.verify(claim, body, method="POST", path=call["path"], self_hotkey=receiver, now_ns=then)
+    proof = decode(SignedRequest, call["proof"].encode())
+    proof.require_valid()
+    assert proof.request == decode(CompletionRequest, body) and completion_path(proof.request.digest) == call["path"]
+    assert proof.payload.decode() == call["payload"] and proof.signature == claim.signature
+
+
 def test_frozen_answer_opens_the_frozen_secret_and_gives_the_frozen_seed() -> None:
-    asked = decode(SignedRequest, VECTORS["request"]["json"].encode())
+    asked = decode(CompletionRequest, VECTORS["request"]["json"].encode())
     answer = decode(SignedResponse, VECTORS["response"]["json"].encode())
     committed = decode(SignedCommitment, VECTORS["commitment"]["json"].encode()).commitment
     assert answer.link.hex() == VECTORS["response"]["link"]
@@ -65,7 +86,7 @@ def test_frozen_answer_opens_the_frozen_secret_and_gives_the_frozen_seed() -> No
         bytes.fromhex(secrets["master"]), bytes.fromhex(secrets["validator"]), secrets["epoch"], len(secrets["secrets"])
     )
     assert tree.root.hex() == secrets["root"]
-    assert derive_seed(asked.request.digest, tree.secrets[secrets["index"]]).hex() == VECTORS["seed"]
+    assert derive_seed(asked.digest, tree.secrets[secrets["index"]]).hex() == VECTORS["seed"]
 
 
 def test_frozen_noise_and_choices() -> None:

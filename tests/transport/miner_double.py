@@ -22,7 +22,6 @@ from subnet.protocol import (
     SignedStanding,
     sign_capabilities,
     sign_commitment,
-    sign_request,
     sign_response,
 )
 from subnet.protocol.response import FIRST_PREVIOUS
@@ -51,6 +50,7 @@ class MinerDouble:
     answered: dict[tuple[bytes, int], SignedResponse] = field(default_factory=dict)
     previous: dict[bytes, bytes] = field(default_factory=dict)
     standings: list[SignedStanding] = field(default_factory=list)
+    asked: list[SignedRequest] = field(default_factory=list)
     cancelled: int = 0
     calls: int = 0
     epoch: int = 1_790_000_000_000_000
@@ -83,6 +83,7 @@ class MinerDouble:
 
     async def complete(self, call: Call, signed: SignedRequest) -> AsyncGenerator[Chunk | SignedResponse, None]:
         self.calls += 1
+        self.asked.append(signed)
         request = signed.request
         known = self.answered.get((call.public_key, request.counter))
         if known is not None:
@@ -136,8 +137,8 @@ def make_request(
     prompt_tokens: int = 40,
     max_tokens: int = 24,
     epoch: int = MinerDouble.epoch,
-) -> SignedRequest:
-    request = CompletionRequest(
+) -> CompletionRequest:
+    return CompletionRequest(
         version=1,
         genesis=GENESIS,
         netuid=NETUID,
@@ -154,4 +155,3 @@ def make_request(
         epoch=epoch,
         counter=counter,
     )
-    return sign_request(request, validator)

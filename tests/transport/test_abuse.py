@@ -98,11 +98,12 @@ async def test_stale_and_future_nonces_are_refused_by_every_worker(tmp_path: Pat
 
 
 async def test_unauthorised_get_403_before_any_work(tmp_path: Path) -> None:
-    request = encode(make_request(VALIDATOR, MINER_KEY, 0))
+    request = make_request(VALIDATOR, MINER_KEY, 0)
+    path, body = paths.completion_path(request.digest), encode(request)
     with axon_process(tmp_path / "nonces") as process:
         for signer in (STRANGER, POOR, DENIED):
-            head = signed_head(request, paths.COMPLETION, signer=signer)
-            status, fault = await exchange(process.port, head + request)
+            head = signed_head(body, path, signer=signer)
+            status, fault = await exchange(process.port, head + body)
             assert (status, fault["code"]) == (403, "forbidden")
     assert process.facts[0]["calls"] == 0
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from subnet.protocol import Hello, paths, sign_request, sign_standing
+from subnet.protocol import Hello, SignedRequest, decode, encode, paths, sign_standing
 from subnet.protocol.standing import Reason, Standing
 from subnet.protocol.stream import Chunk
 from subnet.transport.dendrite import Dendrite
@@ -70,26 +70,34 @@ async def test_the_handler_is_cancelled_when_the_caller_goes_away(world: World) 
     ],
 )
 async def test_requests_for_elsewhere_are_refused(world: World, changes: dict[str, Any], code: str) -> None:
-    request = dataclasses.replace(make_request(VALIDATOR, MINER_KEY, 0).request, **changes)
-    outcome = await world.dendrite.complete(world.peer, sign_request(request, VALIDATOR), world.commitment, seconds=10)
+    request = dataclasses.replace(make_request(VALIDATOR, MINER_KEY, 0), **changes)
+    outcome = await world.dendrite.complete(world.peer, request, world.commitment, seconds=10)
     assert outcome.result is Result.FAULT and outcome.fault is not None and outcome.fault.code == code
     assert world.miner.calls == 0
 
 
 async def test_a_request_sent_by_another_than_its_validator_is_refused(world: World) -> None:
     # The attack: an admitted caller spends another validator's counter.
-    request = sign_request(
-        dataclasses.replace(make_request(VALIDATOR, MINER_KEY, 0).request, validator=bytes(STRANGER.public_key)),
-        STRANGER,
-    )
+    request = dataclasses.replace(make_request(VALIDATOR, MINER_KEY, 0), validator=bytes(STRANGER.public_key))
     outcome = await world.dendrite.complete(world.peer, request, world.commitment, seconds=10)
     assert outcome.fault is not None and outcome.fault.code == "malformed" and world.miner.calls == 0
 
 
-async def test_a_request_whose_evidence_signature_is_wrong_is_refused(world: World) -> None:
-    request = dataclasses.replace(make_request(VALIDATOR, MINER_KEY, 0), signature=bytes(64))
-    outcome = await world.dendrite.complete(world.peer, request, world.commitment, seconds=10)
-    assert outcome.fault is not None and outcome.fault.code == "unauthenticated" and world.miner.calls == 0
+async def test_a_request_at_another_requests_path_is_refused(world: World) -> None:
+    # The attack: a validator has an answer computed, and denies afterwards that it ever signed for this request.
+    signed_for, sent = make_request(VALIDATOR, MINER_KEY, 0), make_request(VALIDATOR, MINER_KEY, 1)
+    for path in (paths.completion_path(signed_for.digest), paths.COMPLETION_PREFIX, paths.COMPLETION_PREFIX + "0" * 64):
+        status, fault = await exchange(world.peer.port, signed_head(encode(sent), path=path) + encode(sent))
+        assert (status, fault["code"]) == (400, "malformed") and world.miner.calls == 0
+
+
+async def test_the_axon_hands_on_what_proves_to_anybody_that_it_was_asked(world: World) -> None:
+    for counter, call in enumerate((world.dendrite.complete, world.dendrite.stream)):
+        request = make_request(VALIDATOR, MINER_KEY, counter)
+        assert (await call(world.peer, request, world.commitment, seconds=10)).ok
+        proof = world.miner.asked[counter]
+        assert proof.request == request
+        decode(SignedRequest, encode(proof)).require_valid()
 
 
 async def test_standings_are_taken_only_from_their_validator_and_about_this_miner(world: World) -> None:

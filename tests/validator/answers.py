@@ -16,7 +16,6 @@ from subnet.protocol import (
     SecretTree,
     SignedResponse,
     sign_commitment,
-    sign_request,
     sign_response,
 )  # fmt: skip
 from subnet.protocol.response import FIRST_PREVIOUS
@@ -58,11 +57,11 @@ class FakeMiner:
         )  # fmt: skip
         self.counter += 1
         label = f"{round_number}:0"
-        return Asked(round_number, self.hotkey, label, Conversation.of("hello"), sign_request(request, VALIDATOR), plan)
+        return Asked(round_number, self.hotkey, label, Conversation.of("hello"), request, plan)
 
     def answer(self, asked: Asked, previous: bytes | None = None) -> SignedResponse:
         """Signs the next answer of the chain; `previous` forks it."""
-        request = asked.request.request
+        request = asked.request
         secret, path = self.tree.open(request.counter)
         body = CompletionResponse(
             1, request.digest, (7, 8, 9, 10), "text", "length", secret, path,

@@ -11,7 +11,7 @@ from subnet.errors import StateError
 from subnet.evidence.rounds import SignedRound
 from subnet.evidence.selection import CheckPlan, check_block
 from subnet.evidence.slashing import Reason
-from subnet.protocol import SignedCommitment, SignedRequest, SignedResponse, decode, encode
+from subnet.protocol import CompletionRequest, SignedCommitment, SignedResponse, decode, encode
 from subnet.validator.values import Asked, Bundle, Exchange, Judged, Miner, MinerChain, Phase, Round, Status, Times
 from subnet.verify.verdict import Verdict
 
@@ -30,7 +30,7 @@ UPSERT_MINER = (
 
 
 def asked_values(item: Asked) -> tuple[Any, ...]:
-    request = item.request.request
+    request = item.request
     return (
         item.round, item.miner, request.epoch, request.counter, item.label, json.dumps(item.conversation.as_dicts()),
         int(item.organic), encode(item.request), item.plan.rate_ppm, item.plan.salt, Status.ASKED,
@@ -52,8 +52,8 @@ def miner_values(item: Miner) -> tuple[Any, ...]:
 
 
 def exchange(row: sqlite3.Row) -> Exchange:
-    request = decode(SignedRequest, row["request"])
-    block = check_block(request.request.extensions)
+    request = decode(CompletionRequest, row["request"])
+    block = check_block(request.extensions)
     if block is None:
         raise StateError(f"exchange {row['id']} was stored without its check plan")
     messages = tuple(Message(turn["role"], turn["content"]) for turn in json.loads(row["conversation"]))

@@ -111,7 +111,7 @@ class Store:
     # Rounds
 
     def begin_round(self, opened: Round, asked: Sequence[Asked]) -> tuple[Exchange, ...]:
-        """Stores a round and its signed requests, before any is sent. Counters are spent for good."""
+        """Stores a round and its requests, before any is sent. Counters are spent for good."""
         with self._db.transaction() as db:
             db.execute(
                 "INSERT INTO rounds (id, phase, opened_block, check_block, secret, opened_at) "
@@ -120,7 +120,7 @@ class Store:
             )
             stored = []
             for item in asked:
-                request = item.request.request
+                request = item.request
                 cursor = db.execute(rows.INSERT_ASKED, rows.asked_values(item))
                 stored.append(Exchange(int(cursor.lastrowid or 0), item))
                 db.execute(
