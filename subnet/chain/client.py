@@ -124,12 +124,14 @@ class Chain:
                 view.query(_state.MaxWeightsLimit, [netuid]),
                 view.query(_state.WeightsVersionKey, [netuid]),
                 view.query(_state.CommitRevealWeightsEnabled, [netuid]),
+                view.query(_state.RevealPeriodEpochs, [netuid]),
             )
-            rate, least, limit, version, commit = rules
+            rate, least, limit, version, commit, reveal = rules
             at = None if uid is None else int(uid)
             return WeightRules(
                 view.block, at, bool(_entry(permits, at)), int(_entry(updates, at) or 0), int(rate or 0),
                 int(least or 0), (U16_MAX if limit is None else int(limit)) / U16_MAX, int(version or 0), bool(commit),
+                int(reveal or 1),
             )  # fmt: skip
 
         return await self._connection.call(f"reading the weight rules of subnet {netuid}", read)
@@ -141,6 +143,14 @@ class Chain:
             lambda client: client.query(("SubtensorModule", "Weights"), [netuid, uid]),
         )
         return tuple((int(target), int(value)) for target, value in row or ())
+
+    async def sealed_weights(self, netuid: int, hotkey: str) -> frozenset[int]:
+        """The blocks of this hotkey's weight commits that the chain has not opened yet."""
+        queues = await self._connection.call(
+            f"reading the weight commits of subnet {netuid}",
+            lambda client: client.query_map(("SubtensorModule", "TimelockedWeightCommits"), [netuid]),
+        )
+        return frozenset(int(entry[1]) for _, queue in queues for entry in queue or () if entry[0] == hotkey)
 
     async def published(self, netuid: int) -> dict[str, Published]:
         """Every commitment of the subnet that can be read now, by hotkey."""

@@ -128,9 +128,13 @@ class Owner:
             calls.append(admin.sudo_set_immunity_period(netuid=netuid, immunity_period=values.immunity_period))
         if values.commit_reveal is not None:
             calls.append(admin.sudo_set_commit_reveal_weights_enabled(netuid=netuid, enabled=values.commit_reveal))
+        await self.sudo(calls, f"set {values}")
+
+    async def sudo(self, calls: Sequence[Any], what: str) -> None:
+        """Runs calls as root, together in one extrinsic; `what` says in words what for."""
         composed = [await self._client.compose(call) for call in calls]
         together = await self._client.compose(bt.calls.Utility.batch_all(calls=composed))
-        await self._submit(bt.calls.Sudo.sudo(call=together), self._signer, f"set {values}")
+        await self._submit(bt.calls.Sudo.sudo(call=together), self._signer, what)
 
     async def _submit(self, call: Any, signer: Any, what: str) -> None:
         await self._bounded(self._client.submit_call(call, signer), what)

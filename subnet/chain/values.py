@@ -101,6 +101,7 @@ class WeightRules:
     max_share: float
     version_key: int
     commit_reveal: bool
+    reveal_epochs: int = 1
 
     @property
     def allowed_at(self) -> int:
@@ -113,6 +114,8 @@ class WeightsReason(enum.StrEnum):
 
     SET = "set"
     COMMITTED = "committed"
+    REVEALED = "revealed"
+    NOT_REVEALED = "not revealed"
     UNCHANGED = "unchanged"
     NOTHING_TO_SET = "nothing to set"
     RATE_LIMITED = "rate limited"
@@ -128,11 +131,13 @@ class WeightsReason(enum.StrEnum):
     @property
     def done(self) -> bool:
         """Whether the chain now holds, or will reveal, what was planned."""
-        return self in (WeightsReason.SET, WeightsReason.COMMITTED, WeightsReason.UNCHANGED)
+        return self in (
+            WeightsReason.SET, WeightsReason.COMMITTED, WeightsReason.REVEALED, WeightsReason.UNCHANGED
+        )  # fmt: skip
 
 
 REMEDY: Mapping[WeightsReason, str] = {
-    WeightsReason.NOTHING_TO_SET: "no miner has earned anything yet: wait for the first verified answers; if they are there, see explain UID",
+    WeightsReason.NOTHING_TO_SET: "nobody earned anything yet: wait for verified answers; if there are, see explain",
     WeightsReason.RATE_LIMITED: "wait; the subnet limits how often weights may be set",
     WeightsReason.NOT_REGISTERED: "register the hotkey: btcli subnets register --netuid <netuid>",
     WeightsReason.NO_PERMIT: "stake more: the subnet gives permits to its largest validators",
@@ -140,6 +145,7 @@ REMEDY: Mapping[WeightsReason, str] = {
     WeightsReason.VERSION_KEY: "update: the subnet's owner asks for a newer version of this software",
     WeightsReason.TOO_FEW: "the subnet asks for weights on more uids than have a score",
     WeightsReason.NOT_READ_BACK: "see `doctor`: the chain took the extrinsic and does not show its weights",
+    WeightsReason.NOT_REVEALED: "the chain opens commits itself, once the beacon's round is out; another follows",
     WeightsReason.CHAIN_AWAY: "check --subtensor.chain_endpoint and the network",
     WeightsReason.REJECTED: "see the message; `doctor` reads the weights back by another library",
 }

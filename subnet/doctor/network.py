@@ -11,14 +11,13 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from subnet.chain import Chain, ChainAway, ChainRejected, Endpoint, Hotkey, MetagraphSnapshot, Neuron
+from subnet.chain import Chain, ChainAway, ChainRejected, Endpoint, Hotkey, MetagraphSnapshot, Neuron, clock_trouble
 from subnet.chain.weights import same_row
 from subnet.config.tree import MinerConfig, ValidatorConfig
 from subnet.doctor.findings import Finding, Level
 from subnet.protocol import public_key
 from subnet.transport.dendrite import Dendrite, Peer
 
-CLOCK_S = 30.0
 INDEPENDENT_S = 30.0
 Config = MinerConfig | ValidatorConfig
 
@@ -30,14 +29,14 @@ async def chain(config: Config, client: Chain) -> AsyncIterator[Finding]:
         yield Finding("chain", Level.BROKEN, str(error), "check --subtensor.network or --subtensor.chain_endpoint")
         return
     yield Finding("chain", Level.OK, f"{client.endpoint}, block {head.number}, a block every {block_time:g} s")
-    behind = time.time() - clock
-    if abs(behind) > CLOCK_S + 2 * block_time:
+    now = time.time()
+    trouble = clock_trouble(now, clock, block_time)
+    if trouble:
         yield Finding(
-            "clock", Level.BROKEN, f"this machine's clock and the chain's differ by {behind:.0f} s",
-            "synchronise the clock: timedatectl set-ntp true; or the chain has stopped",
-        )  # fmt: skip
+            "clock", Level.BROKEN, trouble, "synchronise the clock: timedatectl set-ntp true; or the chain has stopped"
+        )
     else:
-        yield Finding("clock", Level.OK, f"within {abs(behind):.0f} s of the chain's")
+        yield Finding("clock", Level.OK, f"within {abs(now - clock):.0f} s of the chain's")
 
 
 async def membership(

@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from subnet.chain import Chain, ChainAway, ChainRejected, Head, Hotkey, load_hotkey
+from subnet.chain import Chain, ChainAway, ChainRejected, ClockWatch, Head, Hotkey, load_hotkey
 from subnet.chain.membership import Membership, Publisher, external_endpoint
 from subnet.config.tree import MinerConfig
+from subnet.errors import StateError
 from subnet.miner.answers import AnswerStore
 from subnet.miner.beacons import Beacons
 from subnet.miner.engine import MinerEngine, load_factory
@@ -74,6 +75,7 @@ class MinerApp:
         engine = load_factory(config.miner.engine)(manifest, config.miner.engine_options, config)
         self._answers = AnswerStore(self._folder)
         self._chain = Chain(config.subtensor.target, timeout_s=config.subtensor.timeout_s)
+        self._clock = ClockWatch(self._chain)
         self._wandb = WandbSink(config.wandb, self._folder, f"miner-{self._hotkey.ss58_address[:8]}", {})
         self._membership = Membership(
             self._chain, config.netuid, self._hotkey.ss58_address, config.register_command, every_blocks=1
@@ -179,20 +181,28 @@ class MinerApp:
         return refusal
 
     async def _follow_chain(self, beacons: Beacons, service: MinerService, axon: Axon) -> None:
-        forgot_at = 0.0
+        forgot_at, block_time = 0.0, 0.0
         async for head in self._chain.heads:
             self._head, self._head_at = head.number, time.monotonic()
             beacons.see(head)
             try:
+                block_time = block_time or await self._chain.block_time()
+                await self._clock.on_head(head, block_time)
                 if await self._membership.on_head(head):
                     await self._publisher.on_snapshot(self._membership.me, head.number)
             except (ChainAway, ChainRejected) as error:
                 logger.warning("Block {}: {}", head.number, error)
             if head.number % REPORT_BLOCKS == 0:
                 self._report(head, service, axon)
-            if time.monotonic() - forgot_at > 3600:
+            if time.monotonic() - forgot_at > 3600 and not self._clock.doubtful:
                 forgot_at = time.monotonic()
-                self._answers.forget_before(time.time() - self._config.miner.keep_hours * 3600)
+                self._forget_answers()
+
+    def _forget_answers(self) -> None:
+        try:
+            self._answers.forget_before(time.time() - self._config.miner.keep_hours * 3600)
+        except StateError as error:
+            logger.error("Old answers stay: {}", error)
 
     def _report(self, head: Head, service: MinerService, axon: Axon) -> None:
         me = self._membership.me
@@ -238,6 +248,8 @@ class MinerApp:
             yield "the engine is not loaded"
         if time.monotonic() - self._head_at > STALE_HEAD_S:
             yield "no block from the chain"
+        if self._clock.trouble:
+            yield f"{self._clock.trouble}, so every request is refused as stale"
         if self._membership.me is None:
             yield "the hotkey is not registered"
         elif not getattr(self, "_publisher", None) or not self._publisher.published:

@@ -275,7 +275,10 @@ class MinerService:
             reasons,
         )  # fmt: skip
         self._metrics.set("score", seen.score_ppm / 1e6, validator=call.hotkey)
-        self._answers.hear(call.hotkey, standing)
+        try:
+            self._answers.hear(call.hotkey, standing)
+        except StateError as error:
+            logger.error("A standing could not be kept: {}", error)
 
 
 def _settled(text: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import logging.handlers
 import sys
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from subnet.config.tree import Logging
 _TERMINAL = "<dim>{time:HH:mm:ss}</dim> <level>{level: <7}</level> {message}"
 _FILE = "{time:YYYY-MM-DDTHH:mm:ss.SSSZ} {level: <7} {name}:{line} {message}"
 
+FILE_BYTES, FILES = 16 << 20, 5
+
 
 class _Forward(logging.Handler):
     """Hands records of the standard library's loggers (uvicorn, bittensor, websockets) to loguru."""
@@ -20,6 +24,30 @@ class _Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level = "DEBUG" if record.levelno <= logging.INFO else record.levelname
         logger.opt(exception=record.exc_info, depth=6).log(level, "{}: {}", record.name, record.getMessage())
+
+
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """The log in the state folder. A full disk loses lines of it, is told once on stderr, and stops nothing."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(path, maxBytes=FILE_BYTES, backupCount=FILES - 1, encoding="utf-8", delay=True)
+        self._lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        before = self._lost
+        super().emit(record)
+        if self._lost == before:
+            self._lost = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        self._lost += 1
+        if self._lost == 1:
+            sys.stderr.write(f"{self.baseFilename} cannot be written ({sys.exc_info()[1]}): lines of it are lost\n")
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 def start_logging(settings: Logging, folder: Path, role: str) -> None:
@@ -30,8 +58,8 @@ def start_logging(settings: Logging, folder: Path, role: str) -> None:
     )
     if settings.file:
         logger.add(
-            folder / "logs" / f"{role}.log", level=min_level(settings.level), format=_FILE, rotation="16 MB",
-            retention=4, backtrace=False, diagnose=False, catch=True,
+            _LogFile(folder / "logs" / f"{role}.log"), level=min_level(settings.level), format=_FILE, backtrace=False,
+            diagnose=False,
         )  # fmt: skip
     logging.basicConfig(handlers=[_Forward()], level=logging.INFO, force=True)
 

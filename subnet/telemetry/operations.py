@@ -15,6 +15,8 @@ from loguru import logger
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
+from subnet.errors import StateError
+
 STOP_DEADLINE_S = 2.0
 
 
@@ -38,16 +40,19 @@ class Operations:
     async def start(self, ip: str, port: int, record: Path) -> None:
         """Listens, and writes {"url", "pid", "ip", "port"} to the file `record`, for whoever started this process.
 
-        Raises OSError where the port is taken.
+        Raises OSError where the port is taken, StateError where the file cannot be written.
         """
         listener = socket.create_server((ip, port), family=socket.AF_INET6 if ":" in ip else socket.AF_INET)
         await self.serve(listener)
-        record.parent.mkdir(parents=True, exist_ok=True)
         draft = record.with_suffix(".tmp")
         host = f"[{ip}]" if ":" in ip else ip
         url = f"http://{host}:{self.port}"
-        draft.write_text(json.dumps({"url": url, "pid": os.getpid(), "ip": ip, "port": self.port}))
-        draft.replace(record)
+        try:
+            record.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(json.dumps({"url": url, "pid": os.getpid(), "ip": ip, "port": self.port}))
+            draft.replace(record)
+        except OSError as error:
+            raise StateError(f"{record} cannot be written: {error.strerror}; free some room and start again") from error
         logger.info("Operations endpoint: {} (/readyz, /metrics)", url)
 
     async def serve(self, listener: socket.socket) -> None:

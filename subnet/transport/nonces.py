@@ -64,15 +64,27 @@ class SharedNonceStore:
         if size == 0:
             # The salt keeps an attacker from choosing nonces that meet in one window.
             salt = os.urandom(16)
-            os.ftruncate(self._fd, _HEADER.size + slots * _SLOT.size)
+            try:
+                self._allocate(path, _HEADER.size + slots * _SLOT.size)
+            except TransportError:
+                os.ftruncate(self._fd, 0)
+                raise
             os.pwrite(self._fd, _HEADER.pack(_MAGIC, slots, salt), 0)
             return slots, salt
         header = os.pread(self._fd, _HEADER.size, 0)
         if len(header) == _HEADER.size:
             magic, found, salt = _HEADER.unpack(header)
             if magic == _MAGIC and size == _HEADER.size + found * _SLOT.size:
+                self._allocate(path, size)
                 return found, salt
         raise TransportError(f"{path} is not a nonce store: remove it, or choose another path")
+
+    def _allocate(self, path: Path, size: int) -> None:
+        """Takes the file's room now: a write to a mapped hole on a full disk would kill the process."""
+        try:
+            os.posix_fallocate(self._fd, 0, size)
+        except OSError as error:
+            raise TransportError(f"{path} needs {size >> 20} MiB of disk: {error.strerror}; free some room") from error
 
     def check_and_store(self, hotkey_ss58: str, nonce_ns: int) -> bool:
         """True, and remembered, if the pair is new; False if it was seen. Raises StoreFull if there is no room."""

@@ -19,7 +19,7 @@ from subnet.evidence.slashing import Accused, Reason
 from subnet.models import Manifest
 from subnet.protocol import Signer, merkle, public_key
 from subnet.validator.judge import Bench, ScoreChange, apply_event
-from subnet.validator.state import Store
+from subnet.validator.state import DiskFull, Store
 from subnet.validator.state.store import ChainAnswer
 from subnet.validator.values import Bundle, Miner, Round
 from subnet.verify.records import TokenRecords
@@ -111,15 +111,21 @@ class Accuser:
 
 
 def write_bundle(folder: Path, bundle: SignedBundle) -> Path:
-    """Writes the bundle under its digest, whole or not at all, and on the disk when this returns."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes the bundle under its digest, whole or not at all, and on the disk when this returns.
+
+    Raises DiskFull.
+    """
     path = bundle_path(folder, bundle.bundle.digest)
     draft = path.with_suffix(".tmp")
-    with draft.open("wb") as file:
-        file.write(bundle.to_bytes())
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as file:
+            file.write(bundle.to_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise DiskFull(f"{path} cannot be written ({error.strerror}): free some room; it is tried again") from error
     return path
 
 

@@ -16,7 +16,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from reward import Conversation, ScoringRules, WeightRules
-from subnet.chain import Chain, ChainAway, ChainRejected, EpochInfo, Head, Hotkey, load_hotkey
+from subnet.chain import Chain, ChainAway, ChainRejected, ClockWatch, EpochInfo, Head, Hotkey, load_hotkey
 from subnet.chain.membership import Membership, Publisher, external_endpoint
 from subnet.config.tree import ValidatorConfig
 from subnet.evidence.ledger import EntryKind
@@ -103,6 +103,7 @@ class ValidatorApp:
         self._membership = Membership(
             self._chain, config.netuid, self._hotkey.ss58_address, config.register_command, every_blocks=1
         )
+        self._clock = ClockWatch(self._chain)
         self._replay = ReplayClient(
             Setup(config.model.path or DEFAULT_MODEL, REPLAY_DTYPE, config.threads, config.validator.reward)
         )
@@ -146,7 +147,8 @@ class ValidatorApp:
             )  # fmt: skip
             self._rounds = Rounds(
                 role=config.validator, chain=self._chain, store=self._store,
-                asker=Asker(dendrite, network, self._store), replay=self._replay,
+                asker=Asker(dendrite, network, self._store, lambda: self._clock.doubtful, self._newest_block),
+                replay=self._replay,
                 accuser=Accuser(self._store, Maker(self._manifest, self._hotkey, ready.software)), network=network,
                 signer=self._hotkey, tokenize=tokenize,
                 bench=self._bench, rate_of=self._rate_of, on_settled=self._settled,
@@ -205,6 +207,9 @@ class ValidatorApp:
                 logger.warning("Waiting for the chain: {}", error)
         raise AssertionError("the heads never end")
 
+    async def _newest_block(self) -> int:
+        return (await self._chain.head()).number
+
     # The block loop
 
     async def _follow_chain(self, rounds: Rounds, publisher: Publisher | None) -> None:
@@ -216,11 +221,12 @@ class ValidatorApp:
                 block_time = block_time or await self._chain.block_time()
                 if await self._membership.on_head(head) and publisher is not None:
                     await publisher.on_snapshot(self._membership.me, head.number)
+                await self._clock.on_head(head, block_time)
                 await self._watch_epoch(head)
                 snapshot = self._membership.snapshot
                 assert snapshot is not None
-                may_ask = self._may_ask(head)
-                await rounds.on_head(head, snapshot, block_time, may_ask=may_ask)
+                may_ask = self._may_ask(head) and not self._supervisor.stopping
+                await rounds.on_head(head, snapshot, block_time, may_ask=may_ask and not self._clock.trouble)
                 if may_ask:
                     if self._now.blind < BLIND_ROUNDS and not self._replay.trouble:
                         self._weights.on_head(head, snapshot, rounds.book)
@@ -385,6 +391,8 @@ class ValidatorApp:
             yield f"our own replay is broken, so nobody is judged and no weights are set: {self._replay.trouble}"
         if self._now.trouble:
             yield self._now.trouble
+        if self._clock.trouble:
+            yield f"{self._clock.trouble}, so nothing is asked"
         if self._supervisor.stopping:
             yield "shutting down"
 
@@ -397,8 +405,9 @@ class ValidatorApp:
         return Response(snapshot_of(self._view()).to_json(), media_type="application/json")
 
     async def _organic_page(self, request: Request) -> Response:
-        if self._rounds is None:
-            return JSONResponse({"error": {"message": "the validator is starting", "type": "assay"}}, 503)
+        if self._rounds is None or self._supervisor.stopping:
+            doing = "stopping" if self._supervisor.stopping else "starting"
+            return JSONResponse({"error": {"message": f"the validator is {doing}", "type": "assay"}}, 503)
         return await self._organic.serve(request, self._rounds.organic)
 
     async def _bundle_page(self, request: Request) -> Response:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from loguru import logger
 
+from subnet.chain import ChainAway, ChainRejected
 from subnet.chain.values import Endpoint, Neuron
 from subnet.evidence.slashing import Reason
 from subnet.protocol import Hello, SignedCommitment, public_key
@@ -73,16 +74,22 @@ def peer_of(hotkey: str, endpoint: Endpoint) -> Peer:
 class Asker:
     """Keeps handshakes and sends requests. One for the life of the validator."""
 
-    def __init__(self, dendrite: Dendrite, network: Network, store: Store) -> None:
+    def __init__(
+        self, dendrite: Dendrite, network: Network, store: Store, clock_doubtful: Callable[[], bool] = lambda: False,
+        newest_block: Callable[[], Awaitable[int]] | None = None,
+    ) -> None:  # fmt: skip
+        """What may make a request stale through us: `clock_doubtful` says whether our clock may, and `newest_block`,
+        asked of the chain, whether our view of the chain was behind."""
         self._dendrite, self._network, self._store = dendrite, network, store
+        self._clock_doubtful, self._newest_block = clock_doubtful, newest_block
         self._handshakes: dict[str, tuple[Endpoint, SignedCommitment, int]] = {}
         self._no_miners: dict[str, Endpoint] = {}
 
-    def forget(self, hotkeys: set[str]) -> None:
+    def forget_all_but(self, hotkeys: Collection[str]) -> None:
         """Drops what is known about hotkeys that left the subnet."""
-        for hotkey in list(self._handshakes):
-            if hotkey not in hotkeys:
-                del self._handshakes[hotkey]
+        for known in (self._handshakes, self._no_miners):
+            for hotkey in known.keys() - set(hotkeys):
+                del known[hotkey]
 
     async def shake_hands(self, neurons: Sequence[Neuron], count: int) -> dict[str, MinerChain | Failure]:
         """A chain with room for `count` requests for every miner, all at once; a failure where there is none."""
@@ -105,7 +112,7 @@ class Asker:
             if outcome.status == 404:
                 self._no_miners[neuron.hotkey] = endpoint
                 return None
-            return failure_of(outcome)
+            return self._failure_of(outcome)
         capabilities = outcome.value.capabilities
         if self._network.model_id not in {offer.model_id for offer in capabilities.models}:
             return Failure(Status.FAULTY, Reason.WRONG_MODEL, "the miner does not offer this model")
@@ -140,7 +147,9 @@ class Asker:
             times = _times(outcome, first_sent)
             self._store.record_answer(exchange.id, outcome.value.response, times, timed=exchange.timed)
             return True
-        failure = failure_of(outcome)
+        failure = self._failure_of(outcome)
+        if outcome.fault is not None and outcome.fault.code == "stale_beacon" and await self._too_late(exchange):
+            failure = Failure(Status.OURS, None, f"our view of the chain was behind: {failure.detail}", failure.prefix)
         if not exchange.timed:
             # Resumed after our own restart: whatever keeps the miner from answering now is not its fault.
             failure = Failure(Status.OURS, None, f"asked again after a restart: {failure.detail}", failure.prefix)
@@ -149,6 +158,23 @@ class Asker:
         logger.debug("Round {}: {} gave no answer: {}", exchange.asked.round, exchange.miner[:8], failure.detail)
         self._store.record_failure(exchange.id, failure.status, failure.reason, failure.detail, failure.prefix)
         return False
+
+    def _failure_of(self, outcome: Outcome) -> Failure:
+        """The failure behind an outcome; ours where our own clock may have made the request stale."""
+        failure = failure_of(outcome)
+        if outcome.fault is not None and outcome.fault.code == "stale" and self._clock_doubtful():
+            return Failure(Status.OURS, None, f"our clock: {failure.detail}", failure.prefix)
+        return failure
+
+    async def _too_late(self, exchange: Exchange) -> bool:
+        """Whether the block that selects exists already. An honest deadline ends before it, so we were late, not the
+        miner. A chain that does not say so now leaves it open: ours."""
+        if self._newest_block is None:
+            return False
+        try:
+            return await self._newest_block() >= exchange.asked.plan.block
+        except (ChainAway, ChainRejected):
+            return True
 
     async def recover(self, exchanges: Sequence[Exchange], endpoint: Endpoint, chain: MinerChain) -> int:
         """Asks again, byte for byte, for answers that close a gap in the chain. Their faults stay. How many came."""

@@ -17,7 +17,7 @@ from subnet.validator.scorebook import META_KEY, load_book
 from subnet.validator.state import Store
 from subnet.validator.telling import state_of
 from subnet.validator.values import Miner, Status
-from subnet.validator.weighing import META_BLOCK, barred
+from subnet.validator.weighing import META_BLOCK, barred, held
 from subnet.verify.profile import ToleranceProfile
 
 META_UIDS = "uids"
@@ -50,7 +50,7 @@ def explain(store: Store, who: str, profile: ToleranceProfile, console: Console)
         console.print(line, highlight=False)
     book = load_book(miners, store.meta(META_KEY))
     console.print(explain_standing(hotkey, book, ScoringRules(), WeightRules(), uids), highlight=False)
-    for line in _weight(store, miners, hotkey, uids):
+    for line in _weight(store, miners, hotkey):
         console.print(line, highlight=False)
     _show_reasons(store, hotkey, console)
     _show_samples(store, hotkey, console)
@@ -75,18 +75,18 @@ def _test(miner: Miner, profile: ToleranceProfile) -> Iterator[str]:
     yield f"requests: {miner.requests}, answered {miner.answered}, replayed {miner.checks}"
 
 
-def _weight(store: Store, miners: dict[str, Miner], hotkey: str, uids: dict[str, int]) -> Iterator[str]:
+def _weight(store: Store, miners: dict[str, Miner], hotkey: str) -> Iterator[str]:
     last = store.last_weights()
     if hotkey in barred(miners):
         yield "weight: zero while it is out or its test accuses it"
     if last is None:
         yield "weights: none set yet"
         return
-    block, reason, planned, message = last
-    total = sum(value for _, value in planned) or 1
-    share = dict(planned).get(uids.get(hotkey, -1), 0) / total
-    yield f"last vector: {reason} at block {block}, this miner {share:.4f} {message}".rstrip()
-    yield f"weights on the chain are of block {store.meta(META_BLOCK) or 'none'}"
+    block, reason, _, message = last
+    yield f"newest attempt: {reason} at block {block} {message}".rstrip()
+    given = held(store).get(hotkey)
+    share = given.share if given is not None else 0.0
+    yield f"weights on the chain are of block {store.meta(META_BLOCK) or 'none'}, this miner {share:.4f}"
 
 
 def _show_reasons(store: Store, hotkey: str, console: Console) -> None:

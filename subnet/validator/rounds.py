@@ -17,7 +17,7 @@ from loguru import logger
 
 from reward import Sample, ScoreBook
 from reward.prompts import TrafficProfile
-from subnet.chain import Chain, ChainAway, Head, MetagraphSnapshot, Neuron
+from subnet.chain import Chain, ChainAway, ChainRejected, Head, MetagraphSnapshot, Neuron
 from subnet.config.tree import ValidatorRole
 from subnet.errors import StateError
 from subnet.evidence.ledger import NOBODY, Entry, EntryKind
@@ -92,6 +92,7 @@ class Rounds:
     async def on_head(self, head: Head, snapshot: MetagraphSnapshot, block_time: float, *, may_ask: bool) -> None:
         """Takes up interrupted rounds, opens a new one when it is due, and lets time pass for slashed miners."""
         self._snapshot, self._block_time = snapshot, block_time
+        self._asker.forget_all_but(snapshot.uids.keys())
         if self.broken is not None:
             raise self.broken
         if self._interrupted and not self._tasks:
@@ -99,8 +100,10 @@ class Rounds:
             self._resume()
         self._pass_time(head.number)
         if may_ask and head.number >= self._next_open and len(self._tasks) < self._role.open_rounds:
-            self._next_open = head.number + self._role.round_blocks * self._pace
-            await self._open(head, snapshot)
+            # Heads that waited on the road are old: a request must name a block that is new to its miner.
+            newest = await self._chain.head()
+            self._next_open = newest.number + self._role.round_blocks * self._pace
+            await self._open(newest, snapshot)
 
     def _resume(self) -> None:
         """Takes up every unsettled round of an earlier process, or of before the disk was full."""
@@ -211,7 +214,7 @@ class Rounds:
         if task.cancelled() or task.exception() is None:
             return
         error = task.exception()
-        if isinstance(error, (StateError, ChainAway)):
+        if isinstance(error, (StateError, ChainAway, ChainRejected)):
             logger.error("Round {} is interrupted and will be taken up again: {}", number, error)
             self._interrupted = True
         else:
@@ -263,7 +266,7 @@ class Rounds:
             head = await self._chain.heads.after(after)
             try:
                 return await self._chain.block_hash(opened.check_block)
-            except ChainAway as error:
+            except (ChainAway, ChainRejected) as error:  # a node behind another one knows no such block yet
                 logger.warning("Round {} waits for the hash of block {}: {}", opened.id, opened.check_block, error)
                 after = head.number
 

@@ -1,6 +1,7 @@
 """What must not stop, lose or repeat anything: real processes, killed, stopped, cut off and confused."""
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -8,7 +9,9 @@ import time
 import httpx
 import pytest
 
+from subnet.evidence.slashing import Reason
 from subnet.validator.values import Phase
+from tests.neurons.books import check_books
 from tests.neurons.world import World, tiny_model, until
 
 
@@ -29,28 +32,6 @@ async def running(world, validators=("validator",), miners=("honest",)):
     for name in validators:
         world.add("validator", name).start()
     await until(lambda: world.settled(validators[0]) >= 1, 120, "the first round is settled")
-
-
-def check_books(world, validator="validator"):
-    """No verdict lost, none counted twice: every answer judged once, and the tests hold exactly the checked tokens."""
-    unjudged = world.rows(
-        validator,
-        "SELECT e.id FROM exchanges e JOIN rounds r ON r.id = e.round WHERE r.phase = 3 AND e.response IS NOT NULL "
-        "AND e.selected IS NULL",
-    )
-    assert unjudged == []
-    positions = world.rows(validator, "SELECT miner, epoch, position FROM exchanges WHERE position IS NOT NULL")
-    assert len(set(positions)) == len(positions)
-    for hotkey, requests, answered, test in world.rows(
-        validator, "SELECT hotkey, requests, answered, json_extract(test, '$.tokens') FROM miners"
-    ):
-        of_miner = f"FROM exchanges e JOIN rounds r ON r.id = e.round WHERE r.phase = 3 AND e.miner = '{hotkey}'"
-        assert world.rows(validator, f"SELECT COUNT(*) {of_miner}") == [(requests,)]
-        answers = world.rows(validator, f"SELECT COUNT(*) {of_miner} AND e.status = 2")[0][0]
-        assert answers <= answered <= requests
-        assert world.rows(validator, f"SELECT COALESCE(SUM(e.checked), 0) {of_miner}") == [(test or 0,)]
-    accusations = world.rows(validator, "SELECT COUNT(*) FROM ledger WHERE kind = 2")
-    assert accusations == [(0,)]
 
 
 async def test_a_validator_killed_in_every_phase_of_a_round_loses_and_repeats_nothing(tmp_path, model):
@@ -152,6 +133,40 @@ async def test_miners_that_hang_die_restart_or_change_their_model_lose_score_and
         world.close()
 
 
+@pytest.mark.slow
+async def test_a_miner_that_dies_in_mid_stream_and_then_changes_its_hotkey_is_accused_of_nothing(tmp_path, model):
+    world = new_world(tmp_path, model)
+    slow = ("--miner.engine", "tests.neurons.slow_engine:factory", "--miner.engine_option", "pause=0.1")
+    try:
+        await world.open(["validator"], ["honest", "old"])
+        world.add("miner", "honest").start()
+        world.add("miner", "old", *slow).start()
+        world.add("validator", "validator").start()
+        asked = f"SELECT id FROM exchanges WHERE miner = '{world.hotkeys['old']}' AND status = "
+        await until(lambda: world.rows("validator", asked + "2"), 90, "the slow miner has answered")
+        under_way = await until(lambda: world.rows("validator", asked + "1"), 60, "it is asked again", every=0.02)
+        await asyncio.sleep(0.8)
+        world.neurons["old"].kill()
+        ended = f"SELECT status, reason, prefix FROM exchanges WHERE id = {under_way[0][0]} AND status != 1"
+        status, reason, prefix = (await until(lambda: world.rows("validator", ended), 30, "the request ended"))[0]
+        assert status == 3 and reason in (Reason.DROPPED, Reason.OFFLINE) and len(json.loads(prefix)) >= 2
+
+        port = (await world.neuron("old")).axon.port
+        await world.register("new")
+        again = ("--axon.port", str(port), "--state.dir", str(world.state("old")))
+        world.add("miner", "new", *slow, *again).start()
+        new = f"SELECT COUNT(*) FROM exchanges WHERE miner = '{world.hotkeys['new']}' AND status = 2"
+        await until(lambda: world.rows("validator", new)[0][0] > 3, 90, "the new hotkey answers at the old address")
+        told = f"SELECT json_extract(score, '$.last.answered') FROM miners WHERE hotkey = '{world.hotkeys['old']}'"
+        await until(lambda: world.rows("validator", told) == [(0,)], 60, "the old one earns nothing")
+        for name in ("old", "new"):
+            row = await world.miner_row("validator", name)
+            assert row["standing"] == "good" and row["verdict"] != "inconsistent"
+        check_books(world)
+    finally:
+        world.close()
+
+
 async def test_sigterm_in_a_busy_moment_ends_everything_cleanly(tmp_path, model):
     world = new_world(tmp_path, model)
     try:
@@ -192,27 +207,3 @@ def _alive(pid):
         return False
     with open(f"/proc/{pid}/stat") as file:
         return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-
-
-def _resident_mb(pid):
-    with open(f"/proc/{pid}/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
-
-
-@pytest.mark.slow
-async def test_days_of_blocks_in_minutes_with_flat_memory(tmp_path, model):
-    """Fast blocks and rounds for eight minutes: memory of every process stays where it was after the first two."""
-    world = World(tmp_path, block_time=0.25, model=model, request_s=2)
-    try:
-        await running(world, miners=("honest", "other"))
-        pids = {name: process.popen.pid for name, process in world.neurons.items()}
-        await asyncio.sleep(120)
-        before = {name: _resident_mb(pid) for name, pid in pids.items()}
-        await asyncio.sleep(360)
-        after = {name: _resident_mb(pid) for name, pid in pids.items()}
-        for name in pids:
-            assert after[name] < 1.1 * before[name] + 10, (name, before[name], after[name])
-        assert world.settled("validator") > 100
-        check_books(world)
-    finally:
-        world.close()

@@ -15,10 +15,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import bittensor as bt
 import httpx
 
-from subnet.chain import Chain
+from subnet.chain import Chain, MetagraphSnapshot, Neuron
 from subnet.chain.owner import Hyperparameters, connected, development_key, open_wallet
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +86,11 @@ class World:
     request_s: float = 15.0
     chain: Process | None = None
     endpoint: str = ""
+    road: str = ""
+    """Endpoint that neurons are given where it is not the chain's own (a proxy in front of it)."""
     netuid: int = 0
+    disks: dict[str, Path] = field(default_factory=dict)
+    """Folders that hold the state of some neurons, in place of one in this world's own."""
     hotkeys: dict[str, str] = field(default_factory=dict)
     neurons: dict[str, Process] = field(default_factory=dict)
 
@@ -105,6 +111,28 @@ class World:
             await asyncio.gather(*(owner.stake(self.netuid, wallets[name], 20.0) for name in validators))
         self.hotkeys = {name: wallet.hotkey.ss58_address for name, wallet in wallets.items()}
 
+    async def register(self, name: str) -> None:
+        """Makes a wallet and registers its hotkey on the running subnet, or one that lost its uid again."""
+        wallet = open_wallet(self.folder / "wallets", name, "default")
+        async with connected(self.endpoint, development_key("Alice")) as owner:
+            await owner.fund([wallet.coldkeypub.ss58_address], 100.0)
+            await owner.register(self.netuid, wallet)
+        self.hotkeys[name] = wallet.hotkey.ss58_address
+
+    async def stake(self, name: str, tao: float) -> None:
+        async with connected(self.endpoint, development_key("Alice")) as owner:
+            await owner.stake(self.netuid, open_wallet(self.folder / "wallets", name, "default"), tao)
+
+    async def sudo(self, **settings: int | bool | str) -> None:
+        """Sets hyperparameters of the subnet by their names in AdminUtils, as the chain's owner."""
+        keys = {"commit_reveal_weights_enabled": "enabled", "sn_owner_hotkey": "hotkey"}
+        calls = [
+            getattr(bt.calls.AdminUtils, f"sudo_set_{name}")(netuid=self.netuid, **{keys.get(name, name): value})
+            for name, value in settings.items()
+        ]
+        async with connected(self.endpoint, development_key("Alice")) as owner:
+            await owner.sudo(calls, f"set {settings}")
+
     async def start_chain(self, port: int, *extra: str) -> None:
         args = [
             "-m", "subnet.localchain", "--port", str(port), "--block-time", str(self.block_time),
@@ -124,9 +152,12 @@ class World:
         await until(ready, 60, "the chain is ready")
 
     def add(self, role: str, name: str, *extra: str, env: dict[str, str] | None = None) -> Process:
-        """Defines a neuron without starting it. A later flag overrides an earlier one."""
+        """Defines a neuron without starting it. A later flag overrides an earlier one. With ALTERED_… in `env` it runs
+        through altered.py."""
+        altered = any(name.startswith("ALTERED_") for name in env or {})
+        program = ["tests/neurons/altered.py", role] if altered else [f"neurons/{role}.py"]
         common = [
-            f"neurons/{role}.py", "--netuid", str(self.netuid), "--subtensor.chain_endpoint", self.endpoint,
+            *program, "--netuid", str(self.netuid), "--subtensor.chain_endpoint", self.road or self.endpoint,
             "--subtensor.timeout_s", "10", "--wallet.path", str(self.folder / "wallets"), "--wallet.name", name,
             "--state.dir", str(self.state(name)), "--threads", "1", "--wandb.off", "--http.port", "0",
             "--axon.ip", "127.0.0.2", "--axon.external_ip", "127.0.0.2", "--axon.port", "0", "--logging.debug",
@@ -148,7 +179,7 @@ class World:
         return process
 
     def state(self, name: str) -> Path:
-        return self.folder / "state" / name
+        return self.disks.get(name, self.folder / "state") / name
 
     def url(self, name: str) -> str | None:
         file = self.state(name) / "endpoint.json"
@@ -190,13 +221,41 @@ class World:
         found = self.rows(validator, "SELECT COUNT(*) FROM rounds WHERE phase = 3")
         return found[0][0] if found else 0
 
-    async def incentives(self) -> dict[str, float]:
-        """Incentive on the chain by name."""
+    async def neuron(self, name: str) -> Neuron | None:
+        """A hotkey's row of the metagraph."""
+        return (await self.metagraph()).by_hotkey(self.hotkeys[name])
+
+    async def metagraph(self) -> MetagraphSnapshot:
         chain = Chain(self.endpoint, timeout_s=10)
         try:
-            snapshot = await chain.snapshot(self.netuid)
+            return await chain.snapshot(self.netuid)
         finally:
             await chain.close()
+
+    async def weights_of(self, validator: str) -> tuple[int, tuple[tuple[int, int], ...]]:
+        """The block of a validator's newest weights, and the (uid, u16) row that the chain holds."""
+        chain = Chain(self.endpoint, timeout_s=10)
+        try:
+            rules = await chain.weight_rules(self.netuid, self.hotkeys[validator])
+            assert rules.uid is not None
+            return rules.last_update, await chain.weight_row(self.netuid, rules.uid)
+        finally:
+            await chain.close()
+
+    async def weight_updates(self, validator: str) -> list[int]:
+        """Every block at which the chain took weights of this validator, from the chain's past states."""
+        neuron = await self.neuron(validator)
+        assert neuron is not None
+        item: Any = ("SubtensorModule", "LastUpdate")
+        async with bt.Client(self.endpoint) as client:
+            head = await client.block()
+            blocks = range(neuron.registered_at, head + 1)
+            seen = {(await client.query(item, [self.netuid], block=number))[neuron.uid] for number in blocks}
+        return sorted(int(block) for block in seen if block > neuron.registered_at)
+
+    async def incentives(self) -> dict[str, float]:
+        """Incentive on the chain by name."""
+        snapshot = await self.metagraph()
         names = {hotkey: name for name, hotkey in self.hotkeys.items()}
         return {names[n.hotkey]: n.incentive for n in snapshot.neurons if n.hotkey in names}
 

@@ -1,14 +1,16 @@
 """Which vector goes to the chain, and when."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from reward import ScoreBook, WeightRules
 from reward.scores import Standing
 from subnet.chain import Head, MetagraphSnapshot, WeightsOutcome, WeightsReason
+from subnet.chain import WeightRules as Rules
 from subnet.errors import StateError
 from subnet.validator.state import Store
 from subnet.validator.values import Miner
@@ -26,6 +28,14 @@ class RecordingChain:
 
     reason: WeightsReason = WeightsReason.SET
     vectors: list[dict[int, float]] = field(default_factory=list)
+    last_update: int = 0
+    row: tuple[tuple[int, int], ...] = ()
+
+    async def weight_rules(self, netuid: int, hotkey: str) -> Rules:
+        return Rules(9, 0, True, self.last_update, 0, 1, 1.0, 0, False)
+
+    async def weight_row(self, netuid: int, uid: int) -> tuple[tuple[int, int], ...]:
+        return self.row
 
     async def set_weights(self, netuid: int, shares: dict[int, float], hotkey: object, version: int) -> WeightsOutcome:
         self.vectors.append({uid: share for uid, share in shares.items() if share > 0})
@@ -47,7 +57,8 @@ async def submit(setter: WeightSetter, block: int, book: ScoreBook) -> None:
 
 
 def setter_for(chain: RecordingChain, store: Store, **options: bool) -> WeightSetter:
-    return WeightSetter(chain, store, 2, None, every_blocks=5, version_key=0, rules=WeightRules(), **options)
+    hotkey = SimpleNamespace(ss58_address=OWNER)
+    return WeightSetter(chain, store, 2, hotkey, every_blocks=5, version_key=0, rules=WeightRules(), **options)
 
 
 async def test_a_slashed_miner_that_earned_alone_loses_its_weight_to_the_owner(store: Store) -> None:
@@ -86,3 +97,26 @@ async def test_a_failure_of_ours_while_setting_weights_is_not_swallowed(
     await submit(setter, 10, ScoreBook({}))
     with pytest.raises(StateError, match="full"):
         setter.on_head(Head(11, bytes(32)), SNAPSHOT, ScoreBook({}))
+
+
+async def test_a_vector_that_the_chain_took_while_we_were_away_is_kept_and_not_set_again(store: Store) -> None:
+    """The attack is our own crash between setting weights and writing so."""
+    chain = RecordingChain(last_update=20, row=((1, 65535),))
+    setter = setter_for(chain, store)
+    await submit(setter, 21, ScoreBook({CHEAT: Standing(0.5, 1, 1)}))
+    assert chain.vectors == [] and setter.shares == {1: 1.0} and setter.last_block == 20
+    await submit(setter, 24, ScoreBook({CHEAT: Standing(0.5, 1, 1)}))
+    assert chain.vectors == []
+
+
+async def test_a_uid_that_changed_hands_loses_its_share_at_once(store: Store) -> None:
+    """The attack: register onto the uid of somebody who earned."""
+    chain, heir = RecordingChain(), FakeMiner("Heir").hotkey
+    setter = setter_for(chain, store)
+    await submit(setter, 10, ScoreBook({CHEAT: Standing(0.5, 1, 1)}))
+    assert setter.shares == {1: 1.0}
+    after = replace(SNAPSHOT, neurons=(neuron(0, OWNER), neuron(1, heir)))
+    setter.on_head(Head(11, bytes(32)), after, ScoreBook({CHEAT: Standing(0.5, 1, 1)}))
+    assert setter.shares == {}
+    await setter.settle(5)
+    assert chain.vectors == [{1: 1.0}, {0: 1.0}]

@@ -16,7 +16,18 @@ FILE = "validator.sqlite"
 
 
 class DiskFull(StateError):
-    """The state folder's disk is full: nothing was written, and nothing may be asked until there is room."""
+    """The state folder cannot be written, mostly for want of room: nothing was written, and nothing may be asked
+    until it can be."""
+
+
+_UNWRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
+
+
+def unwritable(error: BaseException) -> bool:
+    """Whether the disk is what fails. A quota shows as an I/O error; the low byte is the primary code."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNWRITABLE
+    return isinstance(error, OSError)
 
 
 class Database:
@@ -32,8 +43,11 @@ class Database:
         if read_only:
             self._lock, self._connection = _Lock(-1), _look_into(folder / FILE)
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(folder / "lock")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(folder / "lock")
+        except OSError as error:
+            raise DiskFull(f"{folder} cannot be written: {error.strerror}; make room, or its owner ours") from error
         try:
             self._connection = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
             self._connection.row_factory = sqlite3.Row
@@ -42,6 +56,8 @@ class Database:
             self._migrate()
         except sqlite3.DatabaseError as error:
             self._lock.close()
+            if unwritable(error):
+                raise DiskFull(f"{folder / FILE} cannot be written ({error}): free some room") from error
             raise StateError(f"{folder / FILE} cannot be used: {error}; move it away to start afresh") from error
         except StateError:
             self._lock.close()
@@ -66,9 +82,12 @@ class Database:
             self._connection.execute("COMMIT")
         except BaseException as error:
             if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
-                raise DiskFull(f"no room left for {self.folder / FILE}: free some; nothing was lost") from error
+                with contextlib.suppress(sqlite3.DatabaseError):  # after a failed COMMIT there may be none any more
+                    self._connection.execute("ROLLBACK")
+            if isinstance(error, (sqlite3.Error, OSError)) and unwritable(error):
+                raise DiskFull(
+                    f"{self.folder / FILE} cannot be written ({error}): free some room; nothing was lost"
+                ) from error
             if isinstance(error, sqlite3.DatabaseError):
                 raise StateError(f"{self.folder / FILE}: {error}") from error
             raise
