@@ -8,10 +8,19 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from subnet.errors import ModelError
 from subnet.models.describe import describe
@@ -21,6 +30,9 @@ from subnet.models.hashing import Progress as ByteProgress
 from subnet.models.manifest import TOLERANCE_CLASSES, Manifest, Source
 from subnet.models.provenance import locate, source_folder
 from subnet.models.registry import DEFAULT_MODEL, builtin_manifests, find_model
+
+if TYPE_CHECKING:
+    from subnet.models.fetch import FileTold
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,7 +106,8 @@ def _fetch(options: argparse.Namespace, console: Console) -> int:
     from subnet.models.fetch import fetch_manifest
 
     named = find_model(options.model)
-    fetch_manifest(named.manifest, cache_folder(options.home))
+    with _transfer_bars(console) as told:
+        fetch_manifest(named.manifest, cache_folder(options.home), told)
     return _check(named.manifest, named.base, options.home, console)
 
 
@@ -151,7 +164,8 @@ def _described(options: argparse.Namespace, console: Console) -> Manifest:
         repository, _, revision = options.model.partition("@")
         offered = inspect_hub(repository, revision or None)
         source, licence = offered.source, options.licence or offered.licence
-        folder = fetch(offered.source, offered.files, store)
+        with _transfer_bars(console) as told:
+            folder = fetch(offered.source, offered.files, store, told)
         name = repository.split("/")[-1]
     else:
         return find_model(options.model).manifest
@@ -165,6 +179,28 @@ def _described(options: argparse.Namespace, console: Console) -> Manifest:
             store=store,
             progress=advance,
         )
+
+
+@contextmanager
+def _transfer_bars(console: Console) -> Iterator[FileTold]:
+    """A bar for each file that is transferred."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console) as progress:
+
+        def told(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=total)
+            progress.update(tasks[name], completed=done, total=total)
+
+        yield told
 
 
 @contextmanager

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from huggingface_hub import HfApi, hf_hub_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HTTPError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+import httpx
+from huggingface_hub import HfApi, constants, hf_hub_url
+from huggingface_hub.errors import GatedRepoError, HTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.utils import build_hf_headers
 
 from subnet.models import layout
-from subnet.models.errors import MissingModel, UnsafeModel
+from subnet.models.download import download
+from subnet.models.errors import AlteredModel, MissingModel, UnsafeModel
+from subnet.models.hashing import file_sha256
 from subnet.models.manifest import Manifest, Source
 from subnet.models.provenance import hub_folder
 
-_GONE = (RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError)
-_AWAY = (HTTPError, LocalEntryNotFoundError, OSError)
+FileTold = Callable[[str, int, int | None], None]
+
+_GONE = (RepositoryNotFoundError, RevisionNotFoundError)
+_AWAY = (HTTPError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +63,55 @@ def wanted_files(repository: str, names: list[str]) -> tuple[str, ...]:
     return (*(name for name in top if name in layout.WANTED_JSON or name == "chat_template.jinja"), *weights)
 
 
-def fetch(source: Source, files: tuple[str, ...], store: Path) -> Path:
+def fetch(source: Source, files: Iterable[str], store: Path, told: FileTold | None = None) -> Path:
     """Download files of a hub repository into the cache, resuming what is partly there; returns their folder.
 
-    Progress bars are the hub library's own. Nothing is verified here: `locate` does that. Raises MissingModel.
+    Files of a commit never change, so those that are whole are left alone. Nothing is verified here: `locate` does
+    that. told: (file, bytes that are here, bytes in all or None). Raises MissingModel.
     """
     folder = hub_folder(source, store)
-    for name in files:
-        try:
-            hf_hub_download(source.name, name, revision=source.revision, local_dir=folder)
-        except _GONE as error:
-            raise MissingModel(f"the hub has no {name} in {source.name}@{source.revision}") from error
-        except _AWAY as error:
-            raise MissingModel(
-                f"fetching {name} of {source.name} broke off: {error}; run it again to resume"
-            ) from error
+    if constants.HF_HUB_OFFLINE:
+        raise MissingModel(f"{source.name} cannot be fetched: HF_HUB_OFFLINE is set; unset it")
+    limits = httpx.Timeout(constants.HF_HUB_DOWNLOAD_TIMEOUT)
+    with httpx.Client(headers=build_hf_headers(), follow_redirects=True, timeout=limits) as client:
+        for name in files:
+            if not (folder / name).is_file():
+                _fetch_one(client, source, name, folder, told)
     return folder
 
 
-def fetch_manifest(manifest: Manifest, store: Path) -> None:
-    """Fetch the files that a manifest lists, if its source is the hub; a wheel comes with pip, a folder is there."""
-    if manifest.source.kind == "hub":
-        fetch(manifest.source, tuple(record.path for record in manifest.files), store)
+def _fetch_one(client: httpx.Client, source: Source, name: str, folder: Path, told: FileTold | None) -> None:
+    url = hf_hub_url(source.name, name, revision=source.revision)
+    tell = (lambda done, total: told(name, done, total)) if told else (lambda _done, _total: None)
+    where = f"{name} of {source.name}@{source.revision}"
+    try:
+        download(client, url, folder / name, tell)
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        if status in (401, 403):
+            raise MissingModel(f"{source.name} is gated or private; accept its terms and set HF_TOKEN") from error
+        if status == 404:
+            raise MissingModel(f"the hub has no {where}") from error
+        raise MissingModel(f"the hub answers {status} for {where}; run it again to resume") from error
+    except (httpx.HTTPError, OSError) as error:
+        why = str(error) or type(error).__name__
+        raise MissingModel(f"fetching {where} broke off: {why}; run it again to resume") from error
+
+
+def fetch_manifest(manifest: Manifest, store: Path, told: FileTold | None = None) -> None:
+    """Fetch the files that a manifest lists, if its source is the hub; a wheel comes with pip, a folder is there.
+
+    Each file is compared with the manifest, and deleted where it differs. Raises MissingModel or AlteredModel.
+    """
+    if manifest.source.kind != "hub":
+        return
+    folder = hub_folder(manifest.source, store)
+    for record in manifest.files:
+        fetch(manifest.source, (record.path,), store, told)
+        found = file_sha256(folder / record.path)
+        if found != record.sha256:
+            (folder / record.path).unlink()
+            raise AlteredModel(
+                f"{record.path}: SHA-256 of what {manifest.source.name} gave is {found}, the manifest says "
+                f"{record.sha256}; it was deleted and nothing of it is used"
+            )
