@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from detection_held import HELD, HELD_BREAKING
-from detection_states import Observed, Watch, prefilled, save_states
+from detection_states import Observed, Watch, normed, prefilled, save_states
 from numpy.typing import NDArray
 
 from subnet.engine.decode import Completion, DecodeJob, decode, seeded_choice
@@ -217,13 +217,12 @@ def collect(run: Run, chunk: int, models: Models, path: Path) -> Measured:
     right, cheat = models.of(run.miner)
     with HONEST[run.miner].running() if run.miner in HONEST else nullcontext():
         given = answered(run, jobs, right, cheat)
-    reference = Observed(models.reference)
     rows: list[list[NDArray[np.uint16]]] = [[] for _ in jobs]
 
     def keep(piece: ReplayChunk) -> None:
-        rows[piece.job].append(reference.states())
+        rows[piece.job].append(normed(models.reference, piece.hidden))
 
-    found = compare(reference, jobs, given.completions, given.capture, run.pairs, keep)
+    found = compare(models.reference, jobs, given.completions, given.capture, run.pairs, keep)
     if _with_states(run, chunk):
         save_states(states_path(path), given.states, [np.concatenate(pieces) for pieces in rows])
     found.save(path)

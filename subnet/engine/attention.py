@@ -24,7 +24,7 @@ def packed_causal(lengths: Sequence[int]) -> Attend:
         start = 0
         for length in lengths:
             end = start + length
-            out[start:end] = _causal(q[start:end], k[start:end], v[start:end])
+            out[start:end] = causal(q[start:end], k[start:end], v[start:end])
             start = end
         return out
 
@@ -81,10 +81,10 @@ def _ragged(runs: Sequence[CachedRun], q: Tensor, keys: Tensor, values: Tensor, 
         k, v = keys[run.slot, :, :end].transpose(0, 1), values[run.slot, :, :end].transpose(0, 1)
         piece = q[at : at + run.count]
         if run.start == 0 and window is None:
-            out[at : at + run.count] = _causal(piece, k, v)
+            out[at : at + run.count] = causal(piece, k, v)
         else:
             positions = torch.arange(run.start, end, device=q.device)
-            out[at : at + run.count] = _masked(piece, k, v, _cached_mask(positions, end, window))
+            out[at : at + run.count] = masked(piece, k, v, _cached_mask(positions, end, window))
         at += run.count
     return out
 
@@ -99,7 +99,7 @@ def _cached_mask(positions: Tensor, longest: int, window: int | None) -> Tensor:
     return seen
 
 
-def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """q: [n, heads, d]; k, v: [n, kv_heads, d]; causal within the n tokens."""
     out = F.scaled_dot_product_attention(
         *_batched(q, k, v), is_causal=q.shape[0] > 1, enable_gqa=q.shape[1] != k.shape[1]
@@ -107,7 +107,8 @@ def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return out.squeeze(0).transpose(0, 1)
 
 
-def _masked(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+def masked(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """q: [n, heads, d]; k, v: [m, kv_heads, d]; mask: bool [n, m]; returns [n, heads, d]."""
     out = F.scaled_dot_product_attention(*_batched(q, k, v), attn_mask=mask, enable_gqa=q.shape[1] != k.shape[1])
     return out.squeeze(0).transpose(0, 1)
 

@@ -1,7 +1,8 @@
 """Replay: the logits of every completion token from one teacher-forced pass over many completions.
 
-Completions are sorted by length and packed without padding; the vocabulary projection, a fifth of the work of the
-embedded model, is done in pieces and only for the rows from which completion tokens were drawn.
+Completions are sorted by length and packed without padding, and a prompt that several of them share is computed once.
+The vocabulary projection, a fifth of the work of the embedded model, is done in pieces, across completions, and only
+for the rows from which completion tokens were drawn.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from subnet.engine.attention import packed_causal
+from subnet.engine.branches import Tree, batches, branching, packed
 from subnet.engine.causal import CausalModel
 from subnet.errors import EngineError
 
@@ -32,25 +33,30 @@ class ReplayJob:
 
 @dataclass(frozen=True, slots=True)
 class ReplayChunk:
-    """Logits of a run of completion tokens: row i is what `completion[start + i]` of job `job` was drawn from."""
+    """Logits of a run of completion tokens: row i is what `completion[start + i]` of job `job` was drawn from.
+
+    logits: float32 [rows, vocab]. hidden: [rows, hidden], the states that they were projected from.
+    """
 
     job: int
     start: int
     logits: Tensor
+    hidden: Tensor
 
 
 def replay(
-    model: CausalModel, jobs: Sequence[ReplayJob], tokens_per_batch: int = 2048, rows_per_chunk: int = 256
+    model: CausalModel, jobs: Sequence[ReplayJob], tokens_per_batch: int = 2048, rows_per_chunk: int = 128
 ) -> Iterator[ReplayChunk]:
-    """Logits of every completion token, streamed as float32 [rows, vocab].
+    """Logits of every completion token, streamed in pieces of at most `rows_per_chunk` rows.
 
     The chunks of one job come in order; jobs come in any order. Raises EngineError, before anything is computed, on an
     empty prompt or completion, a token id outside the vocabulary, or a sequence longer than the model's positions.
     """
     for number, job in enumerate(jobs):
         check_tokens(model, job.prompt, job.completion, f"job {number}")
-    for batch in _batches(jobs, tokens_per_batch):
-        yield from _replay_batch(model, jobs, batch, rows_per_chunk)
+    inputs = [(job.prompt, job.completion[:-1]) for job in jobs]
+    for trees in batches(inputs, tokens_per_batch):
+        yield from _replay_batch(model, trees, rows_per_chunk)
 
 
 def replay_logits(model: CausalModel, jobs: Sequence[ReplayJob]) -> list[Tensor]:
@@ -75,34 +81,31 @@ def check_tokens(model: CausalModel, prompt: Sequence[int], completion: Sequence
             raise EngineError(f"{what}: token id {token} is outside the vocabulary of {model.vocab_size}")
 
 
-def _batches(jobs: Sequence[ReplayJob], tokens_per_batch: int) -> Iterator[list[int]]:
-    batch: list[int] = []
-    size = 0
-    for number in sorted(range(len(jobs)), key=lambda i: jobs[i].length):
-        length = jobs[number].length
-        if batch and size + length > tokens_per_batch:
-            yield batch
-            batch, size = [], 0
-        batch.append(number)
-        size += length
-    if batch:
-        yield batch
-
-
-def _replay_batch(
-    model: CausalModel, jobs: Sequence[ReplayJob], batch: Sequence[int], rows_per_chunk: int
-) -> Iterator[ReplayChunk]:
-    packed = [(*jobs[i].prompt, *jobs[i].completion[:-1]) for i in batch]
-    lengths = [len(tokens) for tokens in packed]
+def _replay_batch(model: CausalModel, trees: Sequence[Tree], rows_per_chunk: int) -> Iterator[ReplayChunk]:
+    tokens, positions, places = packed(trees)
+    branches = [branch for tree in trees for branch in tree.branches]
+    drawn_from = [
+        (job, number, row)
+        for (job, branch), (last, first) in zip(branches, places, strict=True)
+        for number, row in enumerate((last, *range(first, first + len(branch))))
+    ]
+    device = model.device
     with torch.inference_mode():
-        tokens = torch.tensor([t for sequence in packed for t in sequence], device=model.device)
-        positions = torch.cat([torch.arange(n, device=model.device) for n in lengths])
-        hidden = model.hidden(tokens, positions, packed_causal(lengths))
-    end = 0
-    for number, length in zip(batch, lengths, strict=True):
-        end += length
-        first = end - len(jobs[number].completion)
-        for row in range(first, end, rows_per_chunk):
-            with torch.inference_mode():
-                logits = model.project(hidden[row : min(row + rows_per_chunk, end)])
-            yield ReplayChunk(job=number, start=row - first, logits=logits)
+        ids, at = torch.tensor(tokens, device=device), torch.tensor(positions, device=device)
+        hidden = model.hidden(ids, at, branching(trees, device))
+    for start in range(0, len(drawn_from), rows_per_chunk):
+        piece = drawn_from[start : start + rows_per_chunk]
+        with torch.inference_mode():
+            states = hidden[torch.tensor([row for _, _, row in piece], device=device)]
+            logits = model.project(states)
+        for own in _runs(piece):
+            yield ReplayChunk(piece[own.start][0], piece[own.start][1], logits[own], states[own])
+
+
+def _runs(piece: Sequence[tuple[int, int, int]]) -> Iterator[slice]:
+    """The stretches of one job each."""
+    first = 0
+    for i in range(1, len(piece) + 1):
+        if i == len(piece) or piece[i][0] != piece[first][0]:
+            yield slice(first, i)
+            first = i

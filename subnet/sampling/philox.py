@@ -18,6 +18,9 @@ WEYL = (0x9E3779B9, 0xBB67AE85)
 ROUNDS = 10
 SEED_BYTES = 32
 
+FEW = 8
+"""Up to so many blocks, plain integers are quicker than arrays."""
+
 _WORD = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 
@@ -38,6 +41,17 @@ def philox4x32(counter: tuple[Lane, Lane, Lane, Lane], key: tuple[int, int]) -> 
         c0 = _mixed(p1 >> _HALF, c1, k0)
         c2 = _mixed(p0 >> _HALF, c3, k1)
         c1, c3 = _low(p1), _low(p0)
+        k0, k1 = (k0 + WEYL[0]) & 0xFFFFFFFF, (k1 + WEYL[1]) & 0xFFFFFFFF
+    return c0, c1, c2, c3
+
+
+def philox4x32_block(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The four output words of one counter block: what `philox4x32` gives, in plain integers."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(ROUNDS):
+        p0, p1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
+        c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & 0xFFFFFFFF, (p0 >> 32) ^ c3 ^ k1, p0 & 0xFFFFFFFF
         k0, k1 = (k0 + WEYL[0]) & 0xFFFFFFFF, (k1 + WEYL[1]) & 0xFFFFFFFF
     return c0, c1, c2, c3
 
@@ -90,6 +104,9 @@ def words_at(seed: bytes, position: int, tokens: NDArray[np.integer]) -> NDArray
     """The random words (uint32 [n]) of the token ids given (non-negative integers [n])."""
     check_position(position)
     k0, k1, c2, c3 = seed_words(seed)
+    if len(tokens) <= FEW:
+        few = [philox4x32_block((token >> 2, position, c2, c3), (k0, k1))[token & 3] for token in tokens.tolist()]
+        return np.array(few, np.uint32)
     ids = tokens.astype(np.uint64)
     lanes = philox4x32((ids >> np.uint64(2), np.uint64(position), np.uint64(c2), np.uint64(c3)), (k0, k1))
     picked = np.choose((ids & np.uint64(3)).astype(np.intp), [np.asarray(lane) for lane in lanes])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subnet.errors import ProtocolError
-from subnet.sampling.philox import philox4x32, words, words_at
+from subnet.sampling.philox import FEW, philox4x32, philox4x32_block, words, words_at
 
 KNOWN = [
     ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
@@ -24,6 +24,7 @@ KNOWN = [
 def test_known_answers(counter, key, expected, as_array):
     lanes = [np.array([c], np.uint64) if as_array else np.uint64(c) for c in counter]
     assert tuple(int(np.asarray(lane).ravel()[0]) for lane in philox4x32(tuple(lanes), key)) == expected
+    assert philox4x32_block(counter, key) == expected
 
 
 def plain_word(seed: bytes, position: int, token: int) -> int:
@@ -39,7 +40,8 @@ def plain_word(seed: bytes, position: int, token: int) -> int:
 
 @given(seed=st.binary(min_size=32, max_size=32), position=st.integers(0, 2**32 - 1), token=st.integers(0, 2**18))
 def test_any_token_can_be_addressed_alone(seed, position, token):
-    assert int(words_at(seed, position, np.array([token]))[0]) == plain_word(seed, position, token)
+    for count in (1, FEW, FEW + 1):
+        assert words_at(seed, position, np.full(count, token)).tolist() == [plain_word(seed, position, token)] * count
 
 
 @given(seed=st.binary(min_size=32, max_size=32), position=st.integers(0, 2**32 - 1), vocabulary=st.integers(1, 70))
