@@ -34,7 +34,7 @@ from subnet.protocol import (
     sign_response,
 )  # fmt: skip
 from subnet.protocol.limits import PROTOCOL_VERSION, SUPPORTED_VERSIONS
-from subnet.protocol.stream import Chunk
+from subnet.protocol.stream import Chunk, Opening, Progress
 from subnet.telemetry.prometheus import Registry
 from subnet.transport.axon import Call
 from subnet.transport.errors import Refused
@@ -57,6 +57,7 @@ class Terms:
 class _Running:
     """A completion under way. Callers come and go; once it has a token it goes on, so that a retry finds the answer."""
 
+    opening: Opening
     tokens: list[int] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     listeners: int = 0
@@ -124,7 +125,7 @@ class MinerService:
         logger.info("Opened epoch {} for validator {} ({} secrets)", number, call.hotkey[:8], tree.size)
         return self._epochs.open(call.public_key, number, tree, handshake)
 
-    async def complete(self, call: Call, request: SignedRequest) -> AsyncGenerator[Chunk | SignedResponse, None]:
+    async def complete(self, call: Call, request: SignedRequest) -> AsyncGenerator[Progress, None]:
         asked = request.request
         key = (call.public_key, asked.epoch, asked.counter)
         epoch = self._epochs.find(call.public_key, asked.epoch)
@@ -186,7 +187,7 @@ class MinerService:
     def _start(self, key: tuple[bytes, int, int], call: Call, request: SignedRequest, epoch: Epoch) -> _Running:
         if not epoch.claim(request.request.counter, request.request.digest):
             raise Refused("counter_used", f"counter {request.request.counter} was used for another request")
-        running = self._running[key] = _Running()
+        running = self._running[key] = _Running(Opening(*epoch.tree.open(key[2])))
         running.task = asyncio.create_task(self._work(call, request, epoch, running), name=f"completion-{key[2]}")
 
         def done(task: asyncio.Task[SignedResponse]) -> None:
@@ -201,13 +202,14 @@ class MinerService:
     async def _work(self, call: Call, request: SignedRequest, epoch: Epoch, running: _Running) -> SignedResponse:
         asked = request.request
         started = asyncio.get_running_loop().time()
-        secret, path = epoch.tree.open(asked.counter)
+        secret, path = running.opening.secret, running.opening.secret_path
         job = CompletionJob(asked, derive_seed(asked.digest, secret), running.emit)
         try:
             result = await self._engine.complete(job)
             response = await self._sign(call, request, epoch, result, secret, path)
         except Overloaded as error:
-            epoch.digests.pop(asked.counter, None)  # nothing was computed: the same counter may be asked again
+            if not running.tokens:  # else the secret may be open, and stands for this request for ever
+                epoch.digests.pop(asked.counter, None)
             self._metrics.count("requests", outcome="overloaded")
             raise Refused("overloaded", str(error)[:200], 2000) from error
         except EngineError as error:
@@ -243,7 +245,7 @@ class MinerService:
                 logger.error("An answer could not be kept: {}; it is sent all the same", error)
         return response
 
-    async def _follow(self, running: _Running) -> AsyncGenerator[Chunk | SignedResponse, None]:
+    async def _follow(self, running: _Running) -> AsyncGenerator[Progress, None]:
         """Streams a completion to one caller: chunks whose texts add up to the answer's text, then the answer."""
         task = running.task
         assert task is not None
@@ -252,6 +254,8 @@ class MinerService:
             changed = running.changed
             ready = running.tokens[:-1]  # the newest waits: the last chunk needs a token to carry the last text
             if len(ready) > sent:
+                if not sent:
+                    yield running.opening
                 fresh = tuple(ready[sent:])
                 grown = _settled(self._decode(ready))
                 addition = grown[len(text) :] if grown.startswith(text) else ""

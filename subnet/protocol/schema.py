@@ -18,6 +18,7 @@ RECORDS: tuple[type, ...] = (
     request.CompletionRequest,
     response.SignedResponse,
     response.CompletionResponse,
+    stream.Opening,
     stream.Chunk,
     standing.SignedStanding,
     standing.Standing,

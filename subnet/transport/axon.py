@@ -22,7 +22,7 @@ from subnet.protocol.records import MalformedMessage
 from subnet.protocol.request import CompletionRequest, SignedRequest
 from subnet.protocol.response import SignedResponse
 from subnet.protocol.standing import SignedStanding
-from subnet.protocol.stream import Chunk, encode_event
+from subnet.protocol.stream import Progress, encode_event
 from subnet.transport import btauth
 from subnet.transport.connections import PROVEN
 from subnet.transport.errors import Refused, StoreFull
@@ -55,7 +55,7 @@ class Handlers(Protocol):
         """Handshake: capabilities with the commitment to this caller's secrets."""
         ...
 
-    def complete(self, call: Call, request: SignedRequest) -> AsyncGenerator[Chunk | SignedResponse, None]:
+    def complete(self, call: Call, request: SignedRequest) -> AsyncGenerator[Progress, None]:
         """An async generator: any number of chunks, then exactly one signed response.
 
         The request is already checked: signed by the caller, for this miner, on this chain and subnet, in a version

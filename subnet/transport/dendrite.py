@@ -15,7 +15,7 @@ from subnet.protocol.records import MalformedMessage
 from subnet.protocol.request import CompletionRequest
 from subnet.protocol.response import ResponseMismatch, SignedResponse, check_response
 from subnet.protocol.standing import SignedStanding
-from subnet.protocol.stream import Chunk, decode_event
+from subnet.protocol.stream import Chunk, Opening, decode_event
 from subnet.transport import btauth
 from subnet.transport.errors import AddressRefused
 from subnet.transport.http import (
@@ -29,6 +29,7 @@ from subnet.transport.http import (
 )
 from subnet.transport.outcomes import Outcome, Result, Timing
 from subnet.transport.pinning import PinnedKeyMismatch, pinned_context
+from subnet.transport.streaming import Streamed
 
 T = TypeVar("T")
 
@@ -154,10 +155,10 @@ class Dendrite:
         on_chunk: Callable[[Chunk], None] | None = None,
     ) -> Outcome[Answer]:
         """Ask for a streamed completion; `on_chunk` sees each chunk as it arrives, unsigned. The outcome is OK only if
-        the signed trailer arrived and repeats exactly what was streamed; otherwise `prefix` has the streamed tokens."""
-        prefix: list[int] = []
-        text: list[str] = []
+        the signed trailer arrived and repeats exactly what was streamed; otherwise `prefix` has the streamed tokens and
+        `opened` their secret."""
         clock = _Clock()
+        streamed = Streamed(request, commitment)
 
         async def read(exchange: Exchange) -> Outcome[Answer]:
             early = await self._refusal(exchange, clock, paths.STREAM_TYPE)
@@ -165,29 +166,28 @@ class Dendrite:
                 return early
             async for line in _lines(exchange):
                 event = decode_event(line)
-                if isinstance(event, Fault):
-                    return clock.outcome(Result.FAULT, fault=event, detail=event.detail, prefix=tuple(prefix))
-                if isinstance(event, SignedResponse):
+                if isinstance(event, Opening):
+                    streamed.open(event)
+                elif isinstance(event, Chunk):
+                    streamed.take(event, time.monotonic())
+                    if on_chunk is not None:
+                        on_chunk(event)
+                elif isinstance(event, Fault):
+                    return clock.outcome(Result.FAULT, fault=event, detail=event.detail, **streamed.unconfirmed())
+                else:
                     clock.ended_at = time.monotonic()
-                    seed = check_response(request, event, commitment)
-                    if prefix and (tuple(prefix), "".join(text)) != (event.body.tokens, event.body.text):
-                        raise ResponseMismatch("the signed trailer does not repeat what was streamed")
+                    answer = Answer(response=event, seed=streamed.end(event))
                     await exchange.body()
-                    return clock.outcome(Result.OK, value=Answer(response=event, seed=seed))
-                prefix.extend(event.tokens)
-                text.append(event.text)
-                if len(prefix) > request.max_tokens:
-                    raise ResponseMismatch("more tokens were streamed than asked for")
-                if on_chunk is not None:
-                    on_chunk(event)
-            return clock.outcome(Result.DROPPED, detail="the stream ended without its trailer", prefix=tuple(prefix))
+                    return clock.outcome(Result.OK, value=answer, arrivals=streamed.arrivals())
+            detail = "the stream ended without its trailer"
+            return clock.outcome(Result.DROPPED, detail=detail, **streamed.unconfirmed())
 
         path, body = paths.completion_path(request.digest), records.encode(request)
 
         def run() -> Awaitable[Outcome[Answer]]:
             return self._exchange(peer, path, body, clock, read, accept=paths.STREAM_TYPE)
 
-        return await self._guard(run, clock, seconds, prefix)
+        return await self._guard(run, clock, seconds, streamed)
 
     async def send_standing(self, peer: Peer, standing: SignedStanding, *, seconds: float) -> Outcome[bool]:
         """Tell a miner how we see it."""
@@ -212,7 +212,7 @@ class Dendrite:
                 raise MalformedMessage("this is no answer of an axon")
             return clock.outcome(Result.OK, value=value["hotkey"])
 
-        return await self._guard(lambda: self._exchange(peer, paths.PING, None, clock, read), clock, seconds, [])
+        return await self._guard(lambda: self._exchange(peer, paths.PING, None, clock, read), clock, seconds)
 
     async def complete_many(
         self, asks: Sequence[tuple[Peer, CompletionRequest, SecretsCommitment]], *, seconds: float
@@ -240,7 +240,7 @@ class Dendrite:
             clock.ended_at = time.monotonic()
             return clock.outcome(Result.OK, value=accept(received))
 
-        return await self._guard(lambda: self._exchange(peer, path, body, clock, read), clock, seconds, [])
+        return await self._guard(lambda: self._exchange(peer, path, body, clock, read), clock, seconds)
 
     def _target(self, peer: Peer) -> Target:
         if peer.tls_key is None:
@@ -309,12 +309,13 @@ class Dendrite:
         run: Callable[[], Any],
         clock: _Clock,
         seconds: float,
-        prefix: list[int],
+        streamed: Streamed | None = None,
     ) -> Outcome[Any]:
         """Run a call under its deadline; every failure becomes an outcome. The task boundary of one call."""
 
         def failed(result: Result, detail: str) -> Outcome[Any]:
-            return clock.outcome(result, detail=detail[:512], prefix=tuple(prefix))
+            unconfirmed = streamed.unconfirmed() if streamed is not None else {}
+            return clock.outcome(result, detail=detail[:512], **unconfirmed)
 
         try:
             async with asyncio.timeout(seconds):

@@ -54,7 +54,8 @@ class Outcome(Generic[T]):
     """The end of one call.
 
     `value` is set exactly for OK, `fault` exactly for FAULT. `prefix` holds streamed tokens of a completion that did
-    not reach its signed trailer. `status` is the HTTP status, where there was one. `sent_at` is monotonic seconds.
+    not reach its signed trailer, and `opened` the secret that they were drawn with. `arrivals` are (moment, tokens so
+    far) of a stream, ascending. `status` is the HTTP status, where there was one. Moments are monotonic seconds.
     """
 
     result: Result
@@ -62,6 +63,8 @@ class Outcome(Generic[T]):
     fault: Fault | None = None
     detail: str = ""
     prefix: tuple[int, ...] = ()
+    opened: bytes | None = None
+    arrivals: tuple[tuple[float, int], ...] = ()
     status: int | None = None
     sent_at: float | None = None
     timing: Timing = Timing()

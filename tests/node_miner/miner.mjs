@@ -174,7 +174,8 @@ function lines(response) {
   const chunks = response.body.tokens.map((token, index) => ({
     chunk: { tokens: [token], text: (index ? " " : "") + words[index] },
   }));
-  return [...chunks, { response }].map((event) => `${JSON.stringify(event)}\n`).join("");
+  const opening = { secret: response.body.secret, secret_path: response.body.secret_path };
+  return [{ opening }, ...chunks, { response }].map((event) => `${JSON.stringify(event)}\n`).join("");
 }
 
 const COMPLETION = "/assay/v1/completion/";

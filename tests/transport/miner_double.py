@@ -25,7 +25,7 @@ from subnet.protocol import (
     sign_response,
 )
 from subnet.protocol.response import FIRST_PREVIOUS
-from subnet.protocol.stream import Chunk
+from subnet.protocol.stream import Chunk, Opening, Progress
 from subnet.transport.axon import Call
 from subnet.transport.errors import Refused
 
@@ -81,7 +81,7 @@ class MinerDouble:
         )
         return sign_capabilities(capabilities, self.signer)
 
-    async def complete(self, call: Call, signed: SignedRequest) -> AsyncGenerator[Chunk | SignedResponse, None]:
+    async def complete(self, call: Call, signed: SignedRequest) -> AsyncGenerator[Progress, None]:
         self.calls += 1
         self.asked.append(signed)
         request = signed.request
@@ -100,6 +100,8 @@ class MinerDouble:
             for batch in itertools.batched(tokens, 16) if hasattr(itertools, "batched") else _batched(tokens, 16):
                 if self.delay:
                     await asyncio.sleep(self.delay)
+                if not pieces:
+                    yield Opening(*tree.open(request.counter))
                 pieces.append(" ".join(map(str, batch)) + " ")
                 yield Chunk(tokens=tuple(batch), text=pieces[-1])
         except asyncio.CancelledError:

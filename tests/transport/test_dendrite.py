@@ -10,7 +10,8 @@ import pytest
 
 from subnet.protocol import Fault, Hello, encode
 from subnet.protocol.handshake import SecretsCommitment
-from subnet.protocol.stream import Chunk, encode_event
+from subnet.protocol.seed import SecretTree
+from subnet.protocol.stream import Chunk, Opening, encode_event
 from subnet.transport.dendrite import Dendrite, DendriteLimits, Peer
 from subnet.transport.outcomes import Outcome, Result
 from tests.transport.axon_process import MINER, MINER_KEY, STRANGER, VALIDATOR
@@ -18,8 +19,9 @@ from tests.transport.conftest import World
 from tests.transport.miner_double import GENESIS, NETUID, SIZE, MinerDouble, make_request
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+TREE = SecretTree.derive(b"m" * 32, bytes(VALIDATOR.public_key), MinerDouble.epoch, SIZE)
 COMMITMENT = SecretsCommitment(
-    1, GENESIS, NETUID, MINER_KEY, bytes(VALIDATOR.public_key), MinerDouble.epoch, SIZE, bytes(32), 1
+    1, GENESIS, NETUID, MINER_KEY, bytes(VALIDATOR.public_key), MinerDouble.epoch, SIZE, TREE.root, 1
 )
 REQUEST = make_request(VALIDATOR, MINER_KEY, 0)
 
@@ -92,6 +94,8 @@ async def floods_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 METADATA = "location: http://169.254.169.254/\r\n"
 JSON_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 CHUNK = encode_event(Chunk((1_000, 1_001), "a b"))
+OPENING = encode_event(Opening(*TREE.open(0)))
+OTHER_OPENING = encode_event(Opening(*TREE.open(1)))
 
 
 def ndjson(*lines: bytes) -> bytes:
@@ -122,10 +126,13 @@ def ndjson(*lines: bytes) -> bytes:
         ("wrong type", sends(answer(b"{}", kind="text/json")), False, "malformed"),
         ("deep json", sends(answer(b"[" * 50_000)), False, "malformed"),
         ("empty object", sends(answer(b"{}")), False, "malformed"),
-        ("stream without trailer", sends(ndjson(CHUNK)), True, "dropped"),
-        ("stream of rubbish", sends(ndjson(CHUNK, b"rubbish\n")), True, "malformed"),
-        ("stream of too many tokens", sends(ndjson(*[CHUNK] * 13)), True, "mismatch"),
-        ("stream that fails", sends(ndjson(CHUNK, encode_event(Fault("internal", "oh")))), True, "fault"),
+        ("stream without trailer", sends(ndjson(OPENING, CHUNK)), True, "dropped"),
+        ("stream of rubbish", sends(ndjson(OPENING, CHUNK, b"rubbish\n")), True, "malformed"),
+        ("stream of too many tokens", sends(ndjson(OPENING, *[CHUNK] * 13)), True, "mismatch"),
+        ("stream that fails", sends(ndjson(OPENING, CHUNK, encode_event(Fault("internal", "oh")))), True, "fault"),
+        ("stream that opens twice", sends(ndjson(OPENING, CHUNK, OPENING)), True, "malformed"),
+        ("chunk that nothing opens", sends(ndjson(CHUNK)), True, "malformed"),
+        ("another secret is opened", sends(ndjson(OTHER_OPENING, CHUNK)), True, "mismatch"),
     ],
     ids=lambda value: value if isinstance(value, str) and " " in value else "",
 )  # fmt: skip
@@ -134,7 +141,26 @@ async def test_hostile_peers(name: str, script: Script, stream: bool, result: st
     assert outcome.result == result and outcome.value is None, outcome
     assert (outcome.fault is not None) == (result == "fault")
     if name.startswith("stream") and name != "stream of too many tokens":
-        assert outcome.prefix == (1_000, 1_001)
+        assert outcome.prefix == (1_000, 1_001) and outcome.opened == TREE.secrets[0]
+
+
+async def test_tokens_count_from_their_own_arrival_and_not_from_the_head_of_the_answer() -> None:
+    """The attack: the head is sent at once, so that the first token seems to have come."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines = (OPENING + CHUNK, CHUNK)
+        length = sum(map(len, lines))
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ncontent-length: {length}\r\n\r\n"
+        writer.write(head.encode())
+        for line in lines:
+            await writer.drain()
+            await asyncio.sleep(0.2)
+            writer.write(line)
+
+    outcome = await ask(script, True)
+    assert outcome.sent_at is not None and outcome.timing.first_byte is not None and outcome.timing.first_byte < 0.1
+    (first, two), (second, four) = outcome.arrivals
+    assert (two, four) == (2, 4) and first - outcome.sent_at > 0.15 and second - first > 0.1
 
 
 async def test_a_peer_that_answers_for_another_key_is_not_believed(world: World) -> None:
@@ -146,7 +172,7 @@ async def test_a_peer_that_answers_for_another_key_is_not_believed(world: World)
 async def test_a_trailer_that_does_not_repeat_the_stream_is_a_mismatch(world: World) -> None:
     honest = await world.dendrite.complete(world.peer, REQUEST, world.commitment, seconds=5)
     assert honest.value is not None
-    script = sends(ndjson(CHUNK, encode_event(honest.value.response)))
+    script = sends(ndjson(OPENING, CHUNK, encode_event(honest.value.response)))
     async with evil(script) as peer:
         outcome = await world.dendrite.stream(peer, REQUEST, world.commitment, seconds=5)
     assert outcome.result is Result.MISMATCH and outcome.prefix == (1_000, 1_001)
