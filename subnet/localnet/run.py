@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.live import Live
 
 from subnet.chain.client import Chain
+from subnet.chain.owner import connected, development_key
 from subnet.errors import AssayError, ChainError
-from subnet.localnet.bootstrap import open_subnet
+from subnet.localnet.bootstrap import fill_subnet, found_subnet
 from subnet.localnet.commands import Setting
 from subnet.localnet.fleet import Fleet
 from subnet.localnet.outcome import Outcome, judge
@@ -73,12 +74,15 @@ async def run(plan: Plan, console: Console) -> Outcome:
     ):
         ready = asyncio.create_task(asyncio.to_thread(prepare_model, plan.model, say))
         endpoint = plan.endpoint or await start_chain(plan, fleet, say)
-        opened = await open_subnet(endpoint, plan, say)
-        await ready
-        setting = Setting(plan, opened, endpoint)
-        for participant in (*plan.miners, *plan.validators):
-            await fleet.start(participant.name, setting.arguments(participant), ROOT)
-        say(f"started {len(plan.participants)} neurons; logs in {plan.folder / 'logs'}")
+        async with connected(endpoint, development_key("Alice")) as owner:
+            opened = await found_subnet(owner, plan, say)
+            await ready
+            setting = Setting(plan, opened, endpoint)
+            # they load for some seconds, in which the chain registers them
+            for participant in (*plan.miners, *plan.validators):
+                await fleet.start(participant.name, setting.arguments(participant), ROOT)
+            say(f"started {len(plan.participants)} neurons; logs in {plan.folder / 'logs'}")
+            await fill_subnet(owner, opened, plan, say)
         watch = Watch({v.name: setting.state(v) for v in plan.validators}, session)
         await start_page(setting, fleet, watch, say)
         chain = Chain(endpoint)

@@ -1,8 +1,9 @@
 from pathlib import Path
 
 from subnet.chain import Chain
+from subnet.chain.owner import connected, development_key
 from subnet.localchain.process import running_chain
-from subnet.localnet.bootstrap import open_subnet
+from subnet.localnet.bootstrap import fill_subnet, found_subnet
 from subnet.localnet.plan import Plan, participants
 
 
@@ -10,7 +11,9 @@ async def test_a_subnet_is_opened_on_a_real_chain(tmp_path: Path) -> None:
     with running_chain(block_time=0.25, options=["--tempo", "20"]) as running:
         plan = Plan(participants(2, 2, ("int4",)), 1, 12, 0.25, 1, "default", tmp_path, running.endpoint, False, 0)
         said: list[str] = []
-        opened = await open_subnet(running.endpoint, plan, said.append)
+        async with connected(running.endpoint, development_key("Alice")) as owner:
+            opened = await found_subnet(owner, plan, said.append)
+            await fill_subnet(owner, opened, plan, said.append)
         chain = Chain(running.endpoint)
         try:
             graph = await chain.snapshot(opened.netuid)
