@@ -180,11 +180,17 @@ def _print(signed: SignedBundle, report: Report, console: Console) -> None:
     colour = {"follows": "green", "does not follow": "red"}.get(report.result.value, "yellow")
     said = signed.bundle.verdict
     ending = {
-        "follows": f"the verdict “{said}” follows",
-        "does not follow": f"the verdict “{said}” does not follow",
-        "abstains": "not everything could be checked: nothing is said about the miner",
+        "follows": f"the verdict “{said}” follows: everything above holds",
+        "does not follow": f"the verdict “{said}” does not follow: {_named(report, False)}",
+        "abstains": f"not everything could be checked ({_named(report, None)}): nothing is said about the miner",
     }[report.result.value]
     console.print(f"[{colour}]{ending}[/{colour}]", highlight=False)
+
+
+def _named(report: Report, holds: bool | None) -> str:
+    """The checks that ended so."""
+    names = ", ".join(finding.check for finding in report.findings if finding.holds is holds)
+    return f"{names} {'fails' if holds is False else 'unknown'}" if names else "the replay reaches another verdict"
 
 
 def _as_json(signed: SignedBundle, report: Report) -> dict[str, Any]:
