@@ -194,20 +194,20 @@ class WeightSetter:
         self._store.record_weights(outcome.block, outcome.reason.value, outcome.planned, outcome.message)
 
     def _record(self, outcome: WeightsOutcome, snapshot: MetagraphSnapshot) -> None:
-        reason = outcome.reason
+        reason, meta = outcome.reason, None
         if reason.done:
-            self._keep(outcome, snapshot)
+            meta = self._keep(outcome, snapshot)
             shown = ", ".join(f"{uid}: {share:.3f}" for uid, share in self.shares.items())
             logger.info("Weights {} at block {}: {}", reason.value, outcome.block, shown)
         elif reason is not self._said:
             level = {WeightsReason.RATE_LIMITED: "DEBUG", WeightsReason.NOTHING_TO_SET: "INFO"}.get(reason, "WARNING")
             logger.log(level, "Weights not set: {} ({}) {}", reason.value, REMEDY[reason], outcome.message)
         if reason.done or reason is not self._said:
-            self._store.record_weights(outcome.block, reason.value, outcome.planned, outcome.message)
+            self._store.record_weights(outcome.block, reason.value, outcome.planned, outcome.message, meta)
         self._said = reason
 
-    def _keep(self, outcome: WeightsOutcome, snapshot: MetagraphSnapshot) -> None:
-        """Remembers a vector that the chain has, by hotkey: a uid may get another owner."""
+    def _keep(self, outcome: WeightsOutcome, snapshot: MetagraphSnapshot) -> dict[str, str]:
+        """Takes in a vector that the chain has, by hotkey: a uid may get another owner. What to store of it."""
         self.last_block = outcome.block
         total = sum(value for _, value in outcome.planned)
         owners = {neuron.uid: neuron.hotkey for neuron in snapshot.neurons}
@@ -215,7 +215,7 @@ class WeightSetter:
         if outcome.reason is WeightsReason.COMMITTED and outcome.planned:
             self._sealed.append(outcome)
         kept = json.dumps({hotkey: [given.uid, given.share] for hotkey, given in self._held.items()})
-        self._store.update_miners((), meta={META_BLOCK: str(outcome.block), META_HELD: kept})
+        return {META_BLOCK: str(outcome.block), META_HELD: kept}
 
 
 def held(store: Store) -> dict[str, Held]:

@@ -33,7 +33,7 @@ def check_books(world, validator="validator", accused=0):
 def check_weights_taken(world, validator, taken):
     """Every vector that the chain took is written down once, and nothing else is."""
     written = world.rows(validator, "SELECT block FROM weights WHERE reason IN ('set', 'committed') ORDER BY block")
-    assert [block for (block,) in written] == taken
+    assert [block for (block,) in written] == taken, (written, taken)
 
 
 async def check_weights_are_of_settled_rounds(world, validator="validator"):

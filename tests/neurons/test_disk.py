@@ -39,6 +39,7 @@ def fill(folder):
                 continue
 
 
+@pytest.mark.slow
 async def test_a_full_disk_loses_nothing_and_sets_no_weight_of_half_a_round(tmp_path, disks):
     world = World(tmp_path, block_time=0.5, model=tiny_model(tmp_path / "model"), request_s=3)
     world.disks = disks

@@ -160,7 +160,7 @@ async def test_a_miner_that_dies_in_mid_stream_and_then_changes_its_hotkey_is_ac
         told = f"SELECT json_extract(score, '$.last.answered') FROM miners WHERE hotkey = '{world.hotkeys['old']}'"
         await until(lambda: world.rows("validator", told) == [(0,)], 60, "the old one earns nothing")
         for name in ("old", "new"):
-            row = await world.miner_row("validator", name)
+            row = await until(lambda name=name: world.miner_row("validator", name), 20, f"{name} is shown")
             assert row["standing"] == "good" and row["verdict"] != "inconsistent"
         check_books(world)
     finally:

@@ -283,12 +283,17 @@ class Store:
     def bundles(self) -> list[Bundle]:
         return [rows.bundle(row) for row in self._db.rows("SELECT * FROM bundles ORDER BY block")]
 
-    def record_weights(self, block: int | None, reason: str, planned: Sequence[tuple[int, int]], message: str) -> None:
+    def record_weights(
+        self, block: int | None, reason: str, planned: Sequence[tuple[int, int]], message: str,
+        meta: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        """An attempt to set weights, and what is to be known of it."""
         with self._db.transaction() as db:
             db.execute(
                 "INSERT INTO weights (block, reason, planned, message) VALUES (?, ?, ?, ?)",
                 (block, reason, json.dumps(list(planned)), message[:500]),
             )
+            _meta(db, meta or {})
 
     def last_weights(self) -> tuple[int | None, str, tuple[tuple[int, int], ...], str] | None:
         row = self._db.row("SELECT * FROM weights ORDER BY id DESC LIMIT 1")
