@@ -10,13 +10,10 @@ from tests.neurons.world import World, tiny_model, until
 WRONG_SEED = ("--miner.engine", "tests.zoo.miner:factory", "--miner.engine_option", "adversary=wrong_seed")
 STORE, ROUNDS = "subnet.validator.state.store:Store", "subnet.validator.rounds:Rounds"
 CHAIN, REPLAY = "subnet.chain.client:Chain", "subnet.validator.replay_client:ReplayClient"
-IN_CI = (
+IN_CI = (f"{STORE}.settle:inside", f"{CHAIN}._submit_weights:after")
+THE_OTHERS = (
     f"{STORE}.close_round:inside:2",
     "subnet.validator.accuse:write_bundle:after",
-    f"{STORE}.settle:inside",
-    f"{CHAIN}._submit_weights:after",
-)
-THE_OTHERS = (
     f"{STORE}.begin_round:inside:2",
     f"{STORE}.begin_round:after:2",
     f"{STORE}.record_answer:inside",

@@ -5,17 +5,21 @@ The tests share one world of real processes, in the order of this file.
 """
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 import time
 
 import bittensor as bt
 import pytest
 
 from subnet.chain.owner import connected, development_key
-from subnet.evidence.slashing import from_json, may_earn
+from subnet.evidence.slashing import Reason, from_json, may_earn
 from tests.localchain.test_timelock import RANDOMNESS, ROUND, SIGNATURE
 from tests.neurons.books import check_books, check_weights_taken
 from tests.neurons.proxy import Proxy
-from tests.neurons.world import World, tiny_model, until
+from tests.neurons.world import ROOT, World, tiny_model, until
 
 VALIDATOR, HONEST, CHEAT = "validator", "honest", "cheat"
 WRONG_SEED = ("--miner.engine", "tests.zoo.miner:factory", "--miner.engine_option", "adversary=wrong_seed")
@@ -106,7 +110,12 @@ async def test_refused_weights_are_understood_told_and_tried_again(world):
     assert "update: the subnet's owner asks for a newer version" in world.neurons[VALIDATOR].text()
     await world.sudo(weights_version_key=0)
     await newest_attempt(world, "set")
+    check_weights_taken(world, VALIDATOR, await world.weight_updates(VALIDATOR))
 
+
+@pytest.mark.slow
+async def test_a_lost_permit_is_told_and_nothing_is_asked_without_it(world):
+    await rounds(world, 1, 90)
     await world.stake(HONEST, 100.0)
     await world.sudo(max_allowed_validators=1)
     await until(lambda: "No validator permit" in world.neurons[VALIDATOR].text(), 30, "the permit is gone and missed")
@@ -149,7 +158,7 @@ async def test_without_a_replay_for_three_rounds_no_weights_are_set(world):
     assert "nothing could be replayed" not in await unready(world)
 
 
-@pytest.mark.parametrize("seconds", [90.0, -90.0])
+@pytest.mark.parametrize("seconds", [90.0, pytest.param(-90.0, marks=pytest.mark.slow)])
 async def test_our_own_clock_is_named_and_no_miner_pays_for_it(world, seconds):
     def service():
         sql = f"SELECT json_extract(score, '$.score') FROM miners WHERE hotkey = '{world.hotkeys[HONEST]}'"
@@ -180,18 +189,24 @@ def _clock_line(world, side):
 
 
 def _doctor(world):
-    import os
-    import subprocess
-    import sys
-
-    from tests.neurons.world import ROOT
-
     process = world.neurons[VALIDATOR]
     args = [process.args[0], "validator", "doctor", *process.args[2:]]
     done = subprocess.run(
         [sys.executable, *args], cwd=ROOT, env={**os.environ, **process.env}, capture_output=True, text=True, timeout=60
     )
     return done.stdout + done.stderr
+
+
+async def test_a_miner_that_hangs_is_late_and_nothing_worse(world):
+    honest = f"SELECT COUNT(*) FROM exchanges WHERE miner = '{world.hotkeys[HONEST]}' AND "
+    world.neurons[HONEST].signal(signal.SIGSTOP)
+    late = honest + f"reason = {int(Reason.LATE)}"
+    await until(lambda: world.rows(VALIDATOR, late)[0][0] > 0, 30, "a miner that hangs is late")
+    world.neurons[HONEST].signal(signal.SIGCONT)
+    before = world.rows(VALIDATOR, honest + "status = 2")[0][0]
+    await until(lambda: world.rows(VALIDATOR, honest + "status = 2")[0][0] > before, 30, "it answers again")
+    row = await world.miner_row(VALIDATOR, HONEST)
+    assert row["standing"] == "good" and row["verdict"] != "inconsistent"
 
 
 async def test_a_new_hotkey_inherits_neither_guilt_nor_score_and_an_old_one_keeps_its_guilt(world):
@@ -225,6 +240,7 @@ async def test_a_new_hotkey_inherits_neither_guilt_nor_score_and_an_old_one_keep
     assert row["standing"] == "out" and row["weight"] == 0 and world.rows(VALIDATOR, asked) == before
 
 
+@pytest.mark.slow
 async def test_who_takes_an_earning_uid_gets_no_weight_for_it(world):
     earner = await world.neuron(HONEST)
     newcomer = await world.neuron("newcomer")
