@@ -100,6 +100,14 @@ def words(seed: bytes, position: int, vocabulary: int) -> NDArray[np.uint32]:
     return out.reshape(-1)[:vocabulary]
 
 
+def block_words(seed: bytes, position: int, blocks: NDArray[np.integer]) -> tuple[NDArray[np.uint64], ...]:
+    """The four words of each block of four tokens given (four arrays uint64 [n] below 2**32)."""
+    check_position(position)
+    k0, k1, c2, c3 = seed_words(seed)
+    lanes = philox4x32((blocks.astype(np.uint64), np.uint64(position), np.uint64(c2), np.uint64(c3)), (k0, k1))
+    return tuple(np.asarray(lane) for lane in lanes)
+
+
 def words_at(seed: bytes, position: int, tokens: NDArray[np.integer]) -> NDArray[np.uint32]:
     """The random words (uint32 [n]) of the token ids given (non-negative integers [n])."""
     check_position(position)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from subnet.errors import EngineError, ProtocolError
 from subnet.sampling.noise import GRID, WORST_NOISE, gumbel, noise_at, word_for
-from subnet.sampling.philox import words, words_at
+from subnet.sampling.philox import block_words
 
 if TYPE_CHECKING:
     import torch
@@ -107,16 +107,20 @@ def contenders(
     best = float(reached[logits[head].astype(np.float64) >= cut].max()) - slack
     far = max(best - temperature * WORST_NOISE, cut - slack)
     near = max(best - temperature * _LIKELY_NOISE, cut - slack)
-    possible = np.flatnonzero(logits >= far)
-    if 4 * len(possible) < logits.size:
-        tokens, drawn = possible, words_at(seed, position, possible)
-        keep = (logits[tokens] >= near) | (drawn >= _LIKELY_WORD)
-        tokens, drawn = tokens[keep], drawn[keep]
-    else:
-        everything = words(seed, position, logits.size)
-        tokens = np.flatnonzero((logits >= near) | ((everything >= _LIKELY_WORD) & (logits >= far)))
-        drawn = everything[tokens]
-    return tokens, gumbel(drawn)
+    close = np.flatnonzero(logits >= near)
+    blocks = _blocks_with(logits >= far)
+    lanes = block_words(seed, position, blocks)
+    lucky = np.concatenate([4 * blocks[lane >= _LIKELY_WORD] + number for number, lane in enumerate(lanes)])
+    lucky = lucky[lucky < logits.size]
+    tokens = np.union1d(close, lucky[logits[lucky] >= far])
+    found = np.searchsorted(blocks, tokens >> 2)
+    return tokens, gumbel(np.choose(tokens & 3, [lane[found] for lane in lanes]).astype(np.uint32))
+
+
+def _blocks_with(wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The numbers of the blocks of four tokens in which one is wanted, rising."""
+    padded = wanted if wanted.size % 4 == 0 else np.append(wanted, np.zeros(-wanted.size % 4, np.bool_))
+    return np.flatnonzero(padded.view(np.uint32))
 
 
 def sample(

@@ -285,9 +285,9 @@ def _truncated(
     largest = float(logits.max())
     weights: NDArray[np.float32] | None = None
     for place in order[: COMPETITORS + 1]:
-        above = logits > values[place]
+        above = np.flatnonzero(logits > values[place])
         outcome = listed.get(int(ids[place]), FAR)
-        if chosen[0] is None and np.count_nonzero(above) < TOP_K:
+        if chosen[0] is None and len(above) < TOP_K:
             chosen[0] = outcome
         if chosen[1] is None:
             if weights is None:
