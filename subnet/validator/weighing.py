@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -190,7 +190,7 @@ class WeightSetter:
             outcome = replace(newest, reason=WeightsReason.NOT_REVEALED, message=f"the chain holds {row}")
             logger.warning("The weights committed at block {} were not opened: the chain holds {} ({})", newest.block,
                            row, REMEDY[outcome.reason])  # fmt: skip
-            self._next = head.number
+            self._held, self._next = _holdings(row, snapshot), head.number
         self._store.record_weights(outcome.block, outcome.reason.value, outcome.planned, outcome.message)
 
     def _record(self, outcome: WeightsOutcome, snapshot: MetagraphSnapshot) -> None:
@@ -209,13 +209,18 @@ class WeightSetter:
     def _keep(self, outcome: WeightsOutcome, snapshot: MetagraphSnapshot) -> dict[str, str]:
         """Takes in a vector that the chain has, by hotkey: a uid may get another owner. What to store of it."""
         self.last_block = outcome.block
-        total = sum(value for _, value in outcome.planned)
-        owners = {neuron.uid: neuron.hotkey for neuron in snapshot.neurons}
-        self._held = {owners[uid]: Held(uid, value / total) for uid, value in outcome.planned if uid in owners}
+        self._held = _holdings(outcome.planned, snapshot)
         if outcome.reason is WeightsReason.COMMITTED and outcome.planned:
             self._sealed.append(outcome)
         kept = json.dumps({hotkey: [given.uid, given.share] for hotkey, given in self._held.items()})
         return {META_BLOCK: str(outcome.block), META_HELD: kept}
+
+
+def _holdings(row: Sequence[tuple[int, int]], snapshot: MetagraphSnapshot) -> dict[str, Held]:
+    """A row of (uid, u16) by the hotkeys that have these uids."""
+    total = sum(value for _, value in row)
+    owners = {neuron.uid: neuron.hotkey for neuron in snapshot.neurons}
+    return {owners[uid]: Held(uid, value / total) for uid, value in row if uid in owners}
 
 
 def held(store: Store) -> dict[str, Held]:

@@ -30,6 +30,10 @@ class RecordingChain:
     vectors: list[dict[int, float]] = field(default_factory=list)
     last_update: int = 0
     row: tuple[tuple[int, int], ...] = ()
+    sealed: frozenset[int] = frozenset()
+
+    async def sealed_weights(self, netuid: int, hotkey: str) -> frozenset[int]:
+        return self.sealed
 
     async def weight_rules(self, netuid: int, hotkey: str) -> Rules:
         return Rules(9, 0, True, self.last_update, 0, 1, 1.0, 0, False)
@@ -120,3 +124,20 @@ async def test_a_uid_that_changed_hands_loses_its_share_at_once(store: Store) ->
     assert setter.shares == {}
     await setter.settle(5)
     assert chain.vectors == [{1: 1.0}, {0: 1.0}]
+
+
+@pytest.mark.parametrize(("row", "said"), [(((1, 65535),), "revealed"), (((0, 65535),), "not revealed")])
+async def test_a_commit_is_followed_until_it_is_open_and_read_back(store: Store, row, said: str) -> None:
+    chain = RecordingChain(WeightsReason.COMMITTED, sealed=frozenset({7}))
+    book = ScoreBook({CHEAT: Standing(0.5, 1, 1)})
+    setter = setter_for(chain, store)
+    await submit(setter, 10, book)
+    await submit(setter, 11, book)
+    assert store.last_weights()[1] == "committed", "it is sealed still"
+    chain.sealed, chain.row = frozenset(), row
+    await submit(setter, 12, book)
+    assert store.last_weights()[1] == "committed", "the chain is not asked at every block"
+    await submit(setter, 14, book)
+    assert store.last_weights()[1] == said
+    await submit(setter, 15, book)
+    assert len(chain.vectors) == (1 if said == "revealed" else 2), "what was not opened is followed by another"
