@@ -1,11 +1,11 @@
 """How well each reward tells good answers from bad ones, what it costs, and whether it is reproducible.
 
-    python benchmarks/reward.py            the whole table, about ten minutes on two quiet cores
-    python benchmarks/reward.py --quick    every fourth held-out prompt, without the refits
+    python benchmarks/reward.py            everything, about ten minutes on two quiet cores
+    python benchmarks/reward.py --quick    every fourth held-out prompt, without the refits and instruction sets
 
-Writes benchmarks/results/reward.json and reward.md, and the same table into docs/reward.md. AUC is the
-probability that the good answer to a held-out prompt scores above a bad one; no prompt of the table
-was used in training. The column "kind unseen" is a head refitted without any example of that kind.
+Writes benchmarks/results/reward.json and reward.md (`python scripts/fill_tables.py` puts it into docs/reward.md). AUC
+is the probability that the good answer to a held-out prompt scores above a bad one; no prompt of the tables was used
+in training. The column "kind unseen" is a head refitted without any example of that kind.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,29 +29,34 @@ import numpy as np
 import torch
 from loguru import logger
 
+from benchmarks.reward_table import markdown, summary
 from reward.composite import handmade
-from reward.embedding import load_embedder
-from reward.head import SCORE_ONE, Head, LearnedReward, load_head
-from reward.reference import ReferenceModel
+from reward.head import SCORE_ONE, Head, LearnedReward, features, load_head
 from reward.signals import SignalReader, Signals
 from reward.training.corpus import hand_pairs
-from reward.training.dataset import GOOD, Example, SignalCache
+from reward.training.dataset import GOOD, Example
 from reward.training.fit import FitOptions, auc_by_kind, fit
+from reward.training.panel import agreement, panel_examples
+from reward.training.sources import Sources, add_options
 from reward.training.spoil import TRAINED
 from reward.training.tables import (
+    WHOLE,
     evaluate,
     held_out_examples,
-    joined,
     model_examples,
     table_of,
-    training_examples,
+    version_examples,
 )
-from subnet.models import load_model, load_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-DOCS = ROOT / "docs" / "reward.md"
-BEGIN, END = "<!-- reward table: written by benchmarks/reward.py -->", "<!-- end of reward table -->"
+COMPARED = 48
+"""Completions of the panel that are scored on every other machine."""
+MACHINES = {
+    "AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+    "SSE4": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
+}
+"""Variables that make PyTorch and its libraries take the kernels of older processors."""
 
 SINGLE: dict[str, Callable[[Signals], float]] = {
     "cosine": lambda s: s.embedding.relevance,
@@ -61,59 +68,105 @@ SINGLE: dict[str, Callable[[Signals], float]] = {
 def main() -> int:
     """Measure and write."""
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parse.add_argument("--quick", action="store_true", help="a quarter of the prompts, no refits, no docs")
-    parse.add_argument("--cache", type=Path, default=ROOT / "build" / "reward-signals.pkl", help="cache of signals")
-    parse.add_argument("--models", type=Path, default=None, help="folder of converted models, if not the user's cache")
-    parse.add_argument("--threads", type=int, default=2, help="threads for the timing")
+    parse.add_argument("--quick", action="store_true", help="a quarter of the prompts, no refits, results of its own")
+    add_options(parse, ROOT)
     options = parse.parse_args()
     torch.set_num_threads(options.threads)
-    reference = ReferenceModel(load_model(cache=options.models), load_tokenizer(cache=options.models))
-    reader = SignalReader(load_embedder(), reference)
-    head = load_head()
-    cache = SignalCache(options.cache, lambda: reader)
-    held, own = held_out_examples(), model_examples(True)
+    head, sources = load_head(), Sources(options)
+    held, own, versions, people = held_out_examples(), model_examples(True), version_examples(), panel_examples()
     if options.quick:
-        held, own = ([item for item in items if item.pair % 4 == 0] for items in (held, own))
+        held, own, versions = ([item for item in items if item.pair % 4 == 0] for items in (held, own, versions))
+    cache = sources.cache
     result: dict[str, Any] = {
         "machine": {"processor": processor(), "threads": options.threads, "torch": torch.__version__},
         "quick": options.quick,
         "head": {"sha256": head.digest, "parameters": head.parameters},
-        "held_out": {"prompts": len({item.pair for item in held}), "completions": len(held)},
+        "held_out": {"prompts": len({item.prompt for item in held}), "completions": len(held)},
         "auc": table(held, cache.read(held), head),
         "auc_model_answers": table(own, cache.read(own), head) if own else {},
-        "seconds": timing(reader, head),
-        "reproducibility": reproducibility(reader, head, options.threads),
+        **panel_of(people, cache.read(people), head),
+        "versions": versions_of(versions, cache.read(versions), head) if versions else {},
     }
+    result["seconds"] = timing(sources.reader, head)
+    result |= reproducibility(sources.reader, head, options, people)
     if not options.quick:
-        result["auc_kind_unseen"] = unseen(cache, held, head)
+        result["auc_kind_unseen"] = unseen(sources, held, head)
     write(result, options.quick)
     return 0
+
+
+def scores_of(signals: Sequence[Signals | None], head: Head) -> dict[str, np.ndarray]:
+    """Scores in [0, 1] of the two rewards, 0 for a completion without words."""
+    found = [item for item in signals if item is not None]
+    present = np.array([item is not None for item in signals])
+    columns = {
+        "handmade": np.array([handmade(item).value for item in found]),
+        "head": head.scores(head.quantise(features(found, head.blocks))) / SCORE_ONE,
+    }
+    full = {name: np.zeros(len(signals)) for name in columns}
+    for name, values in columns.items():
+        full[name][present] = values
+    return full
 
 
 def table(items: Sequence[Example], signals: Sequence[Signals | None], head: Head) -> dict[str, dict[str, float]]:
     """AUC by kind for each reward."""
     kept = [(item, found) for item, found in zip(items, signals, strict=True) if found is not None]
     kinds, pairs = [item.kind for item, _ in kept], np.array([item.pair for item, _ in kept])
-    numbers = table_of(items, signals, head.blocks)
     columns = {name: np.array([signal(found) for _, found in kept]) for name, signal in SINGLE.items()}
-    columns["handmade"] = np.array([handmade(found).value for _, found in kept])
-    columns["head"] = head.scores(head.quantise(numbers.features)) / SCORE_ONE
+    columns |= scores_of([found for _, found in kept], head)
     return {name: rounded(auc_by_kind(scores, kinds, pairs)) for name, scores in columns.items()}
 
 
-def unseen(cache: SignalCache, held: Sequence[Example], head: Head) -> dict[str, float]:
+def panel_of(items: Sequence[Example], signals: Sequence[Signals | None], head: Head) -> dict[str, Any]:
+    """How often each reward agrees with the hand panel, and its mean score of each kind."""
+    columns = scores_of(signals, head)
+    kinds = np.array([item.kind for item in items])
+    means = {
+        name: {kind: float(scores[kinds == kind].mean()) for kind in dict.fromkeys(item.kind for item in items)}
+        for name, scores in columns.items()
+    }
+    return {
+        "panel_prompts": len({item.pair for item in items}),
+        "panel": {name: rounded(agreement(items, scores)) for name, scores in columns.items()},
+        "panel_means": {name: rounded(values) for name, values in means.items()},
+    }
+
+
+def versions_of(items: Sequence[Example], signals: Sequence[Signals | None], head: Head) -> dict[str, Any]:
+    """Mean score of each version of the reference model, and how often the whole one scores above it."""
+    columns = scores_of(signals, head)
+    kinds = np.array([item.kind for item in items])
+    by_prompt: dict[int, dict[str, float]] = {}
+    for item, score in zip(items, columns["head"], strict=True):
+        by_prompt.setdefault(item.pair, {})[item.kind] = float(score)
+    names = list(dict.fromkeys(item.kind for item in items))
+    wins = {
+        name: statistics.mean(
+            1.0 if row[WHOLE] > row[name] else 0.5 if row[WHOLE] == row[name] else 0.0
+            for row in by_prompt.values()
+            if name in row
+        )
+        for name in names
+    }
+    means = {
+        column: rounded({name: float(scores[kinds == name].mean()) for name in names})
+        for column, scores in columns.items()
+    }
+    return {"prompts": len(by_prompt), **means, "wins": rounded(wins)}
+
+
+def unseen(sources: Sources, held: list[Example], head: Head) -> dict[str, float]:
     """AUC on each trained kind of a head that was fitted without it."""
     options = FitOptions()
-    train, own = training_examples(), model_examples(False)
-    sides = [items for items in (train, own) if items]
-    tables = [table_of(items, cache.read(items), options.blocks, 10_000 * n) for n, items in enumerate(sides)]
-    whole, judged = joined(*tables), table_of(held, cache.read(held), options.blocks)
+    whole, judged = sources.training_table(options.blocks), sources.table(held, options.blocks)
     found = {}
     torch.set_num_threads(1)
     for kind in TRAINED:
-        refitted = fit(whole.without([kind]), options, {})
-        found[kind] = round(evaluate(refitted, judged)[kind], 4)
-        logger.info("without {}: {:.3f}", kind, found[kind])
+        values = evaluate(fit(whole.without([kind]), options, {}), judged)
+        if kind in values:
+            found[kind] = round(values[kind], 4)
+            logger.info("without {}: {:.3f}", kind, found[kind])
     return found
 
 
@@ -148,9 +201,11 @@ def median_seconds(run: Callable[[], object], times: int = 3) -> float:
     return statistics.median(taken)
 
 
-def reproducibility(reader: SignalReader, head: Head, threads: int) -> dict[str, float]:
-    """Largest difference of a score between thread counts, batch sizes and orders, over 12 completions."""
-    items = held_out_examples()[:12]
+def reproducibility(
+    reader: SignalReader, head: Head, options: argparse.Namespace, people: Sequence[Example]
+) -> dict[str, Any]:
+    """Largest difference of a score between orders, batch sizes, thread counts and instruction sets."""
+    items = list(people[:: max(1, len(people) // COMPARED)])[:COMPARED]
     prompts, texts = [item.prompt for item in items], [item.completion for item in items]
     reward = LearnedReward(reader, head)
 
@@ -161,14 +216,28 @@ def reproducibility(reader: SignalReader, head: Head, threads: int) -> dict[str,
         return found
 
     plain = scores(range(len(items)))
-    again = scores(range(len(items)))
-    backwards = scores(range(len(items) - 1, -1, -1))
-    alone = np.array([reward.score([p], [t])[0].value for p, t in zip(prompts, texts, strict=True)])
-    torch.set_num_threads(1 if threads > 1 else 2)
-    other = scores(range(len(items)))
-    torch.set_num_threads(threads)
-    differences = {"again": again, "other order": backwards, "one at a time": alone, "other threads": other}
-    return {name: float(np.abs(values - plain).max()) for name, values in differences.items()}
+    found = {"again": scores(range(len(items))), "other order": scores(range(len(items) - 1, -1, -1))}
+    found["one at a time"] = np.array([reward.score([p], [t])[0].value for p, t in zip(prompts, texts, strict=True)])
+    torch.set_num_threads(1 if options.threads > 1 else 2)
+    found["other threads"] = scores(range(len(items)))
+    torch.set_num_threads(options.threads)
+    if not options.quick:
+        found |= {name: elsewhere(items, variables) for name, variables in MACHINES.items()}
+    differences = {name: float(np.abs(values - plain).max()) for name, values in found.items()}
+    return {"compared": len(items), "reproducibility": differences}
+
+
+def elsewhere(items: Sequence[Example], variables: Mapping[str, str]) -> np.ndarray:
+    """The scores of another process with these environment variables."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "pairs.jsonl"
+        rows = ({"prompt": item.prompt.question, "completion": item.completion} for item in items)
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        command = [sys.executable, "-m", "reward", "--batch", str(file), "--threads", "1"]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True, check=True
+        )
+    return np.array([json.loads(line)["reward"] for line in done.stdout.splitlines()])
 
 
 def rounded(values: dict[str, float]) -> dict[str, float]:
@@ -185,60 +254,16 @@ def processor() -> str:
     return f"{name}, {os.cpu_count()} cores"
 
 
-def markdown(result: dict[str, Any]) -> str:
-    """The tables of a result."""
-    refits = result.get("auc_kind_unseen", {})
-    columns = list(result["auc"])
-    lines = [
-        "AUC, good answers to held-out prompts against each kind of bad one "
-        f"({result['held_out']['prompts']} prompts, {result['held_out']['completions']} completions):",
-        "",
-        "| kind | trained on | " + " | ".join(columns) + " | head, kind unseen |",
-        "|---|---|" + "---|" * (len(columns) + 1),
-    ]
-    for kind in result["auc"]["head"]:
-        cells = " | ".join(f"{result['auc'][name][kind]:.3f}" for name in columns)
-        trained = kind in TRAINED
-        other = f"{refits[kind]:.3f}" if kind in refits else ("" if trained else f"{result['auc']['head'][kind]:.3f}")
-        lines.append(f"| {kind} | {'yes' if trained else 'no'} | {cells} | {other} |")
-    means = {name: statistics.mean(values.values()) for name, values in result["auc"].items()}
-    lines.append("| **mean** | | " + " | ".join(f"**{means[name]:.3f}**" for name in columns) + " | |")
-    if result["auc_model_answers"]:
-        lines += ["", "The same with the reference model's own answers to held-out prompts as the good ones:", ""]
-        lines += ["| kind | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
-        for kind in result["auc_model_answers"]["head"]:
-            cells = " | ".join(f"{result['auc_model_answers'][name][kind]:.3f}" for name in columns)
-            lines.append(f"| {kind} | {cells} |")
-    seconds = result["seconds"]
-    lines += [
-        "",
-        f"Time a completion of {seconds['words a completion']:.0f} words, {result['machine']['threads']} threads on "
-        f"{result['machine']['processor']}: {seconds['alone']:.3f} s alone, {seconds['in a batch of 8']:.3f} s in a "
-        f"batch of 8; of this the embeddings take {seconds['embeddings alone'] * 1000:.1f} ms and the head "
-        f"{seconds['head alone'] * 1e6:.0f} µs.",
-        "",
-        "Largest difference of a score between runs: "
-        + ", ".join(f"{name} {value:.1e}" for name, value in result["reproducibility"].items())
-        + ".",
-        "",
-        f"Head: {result['head']['parameters']} parameters, SHA-256 `{result['head']['sha256']}`.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def write(result: dict[str, Any], quick: bool) -> None:
-    """Write the results; a quick run leaves the docs and the full results alone."""
+    """Write the results; a quick run leaves the full results alone."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     name = "reward_quick" if quick else "reward"
     text = markdown(result)
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+    if not quick:
+        (RESULTS / "reward_panel.md").write_text(summary(result), encoding="utf-8")
     sys.stdout.write(text)
-    if not quick and DOCS.exists():
-        page = DOCS.read_text(encoding="utf-8")
-        before, _, rest = page.partition(BEGIN)
-        _, _, after = rest.partition(END)
-        DOCS.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,16 @@
 The input is quantised once; from there on every step is exact integer arithmetic, so that the
 score is the same on every machine and can be proved in zero knowledge:
 
-    x      = clip(round((feature - shift) * scale * 2^12), -4 * 2^12, 4 * 2^12)      int64 [inputs]
-    layer  : y = (W x + b * 2^12 + 2^11) >> 12, with W and b in units of 2^-12      int64 [outputs]
+    x      = clip(round((feature - shift) * scale * 2^18), -4 * 2^18, 4 * 2^18)      int64 [inputs]
+    layer  : y = (W x + b * 2^18 + 2^11) >> 12, W and b in units of 2^-12, y of 2^-18     int64 [outputs]
     hidden : y = max(0, y)
-    score  = bottom + sum_k slope_k * max(0, z - knot_k), clipped to [0, 2^16], in units of 2^-16
+    score  = sum_k slope_k * max(0, z - knot_k), clipped to [0, 2^16], in units of 2^-16
 
 The last line is a logistic curve in straight pieces. Sums stay far below 2^63: 1,000 inputs of at most
-2^14 times weights of at most 2^15 are below 2^40.
+2^20 times weights of at most 2^15 are below 2^45.
+
+Machines whose float32 sums differ in the last bits may round an input to neighbouring steps of the grid. The grid is
+so fine that one step moves a score by less than 1e-6, so no threshold stands between equal scores.
 
 The features are the scalar signals of `reward.signals` and products of frozen embeddings; the file
 names them, and carries the record of the training and its own hash.
@@ -34,11 +37,14 @@ from reward.signals import SCALAR_NAMES, SignalReader, Signals, scalars
 from subnet.errors import RewardError
 
 DEFAULT_HEAD = "head.json"
-PINNED_HEAD = "9dbe4e547fa3bcb7b7bad312d271603cdf5bf6468a1dfac4280fb3b8d53f2842"
+PINNED_HEAD = "284808bb5b259297407b04f5761bb3a3e3def5f3bc55df3077958236a940f57e"
 """SHA-256 of the canonical form of the shipped head; `scripts/train_reward.py` prints it."""
 
 ONE = 1 << 12
-CLIP = 4 * ONE
+"""One, in units of weights and biases."""
+GRID = 1 << 18
+"""One, in units of inputs, hidden values and logits."""
+CLIP = 4 * GRID
 WEIGHT_LIMIT = 1 << 15
 SCORE_ONE = 1 << 16
 MOST_PARAMETERS = 25_000
@@ -67,28 +73,28 @@ class Layer:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """int64 [n, inputs] to int64 [n, outputs]; rounds half up."""
-        return (x @ self.weights.T + self.biases * ONE + ONE // 2) >> 12
+        return (x @ self.weights.T + self.biases * GRID + ONE // 2) >> 12
 
 
 def logistic_pieces() -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Knots (2^-12) and changes of slope (2^-16 of score for 2^-12 of input, times 2^12) of the logistic curve.
+    """Knots (2^-18) and changes of slope (2^-16 of score for 2^-18 of input, times 2^18) of the logistic curve.
 
     Computed from the rational values in the table below, not from exp(), whose last bit differs between machines.
     """
     values = (0, 440, 1_922, 4_972, 11_956, 24_743, 40_793, 53_580, 60_564, 63_614, 65_096, 65_536)
-    knots = tuple(round(knot * ONE) for knot in KNOTS)
-    slopes = [((right - left) * ONE) // (knots[i + 1] - knots[i]) for i, (left, right) in enumerate(pairwise(values))]
+    knots = tuple(round(knot * GRID) for knot in KNOTS)
+    slopes = [((right - left) * GRID) // (knots[i + 1] - knots[i]) for i, (left, right) in enumerate(pairwise(values))]
     changes = [slopes[0], *(b - a for a, b in pairwise(slopes)), -slopes[-1]]
     return knots, tuple(changes)
 
 
 def squash(z: np.ndarray) -> np.ndarray:
-    """Scores int64 [n] in [0, 2^16] from logits int64 [n] in units of 2^-12: sums of ReLUs. Monotone."""
+    """Scores int64 [n] in [0, 2^16] from logits int64 [n] in units of 2^-18: sums of ReLUs. Monotone."""
     knots, changes = logistic_pieces()
     total = np.zeros_like(z)
     for knot, change in zip(knots, changes, strict=True):
         total += change * np.maximum(0, z - knot)
-    return np.clip(total >> 12, 0, SCORE_ONE)
+    return np.clip(total >> 18, 0, SCORE_ONE)
 
 
 @dataclass(frozen=True)
@@ -115,11 +121,11 @@ class Head:
 
     def quantise(self, features: np.ndarray) -> np.ndarray:
         """int64 [n, inputs] from float64 [n, inputs]: the only step with floating point."""
-        scaled = np.rint((features - self.shift) * self.scale * ONE)
+        scaled = np.rint((features - self.shift) * self.scale * GRID)
         return np.clip(scaled, -CLIP, CLIP).astype(np.int64)
 
     def logits(self, quantised: np.ndarray) -> np.ndarray:
-        """int64 [n] in units of 2^-12 from int64 [n, inputs]. Exact."""
+        """int64 [n] in units of 2^-18 from int64 [n, inputs]. Exact."""
         x = quantised
         for layer in self.layers[:-1]:
             x = np.maximum(0, layer(x))
@@ -132,7 +138,7 @@ class Head:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values. Shifts and scales are written as exact decimal texts of float64."""
         return {
-            "format": 1,
+            "format": 2,
             "blocks": list(self.blocks),
             "scalars": list(SCALAR_NAMES),
             "shift": [repr(float(value)) for value in self.shift],
@@ -151,7 +157,7 @@ class Head:
     def from_json(cls, raw: Any) -> Head:
         """Read plain JSON values; RewardError where they are not a head for these signals."""
         try:
-            if raw["format"] != 1 or tuple(raw["scalars"]) != SCALAR_NAMES:
+            if raw["format"] != 2 or tuple(raw["scalars"]) != SCALAR_NAMES:
                 raise RewardError("the head was trained on other signals than this version reads; train it again")
             layers = tuple(
                 Layer(np.array(layer["weights"], dtype=np.int64), np.array(layer["biases"], dtype=np.int64))
@@ -179,10 +185,11 @@ BLOCKS = {
     "product": lambda signals: signals.question.astype(np.float64) * signals.answer,
     "answer": lambda signals: signals.answer.astype(np.float64),
     "question": lambda signals: signals.question.astype(np.float64),
-    "state": lambda signals: signals.state.astype(np.float64),
+    "state": lambda signals: signals.view.asked.state.astype(np.float64),
+    "mean": lambda signals: signals.view.asked.mean.astype(np.float64),
 }
 """Blocks of inputs: the scalar signals; the components of the hand-made reward and the logarithm of their
-product; the product of both embeddings, the embeddings, the last hidden state."""
+product; the product of both embeddings, the embeddings; the last hidden state, and the mean of them."""
 WIDTHS = {"scalars": len(SCALAR_NAMES), "components": len(RAMPS) + 1}
 """Inputs of the blocks that are readable signals; the others are embeddings."""
 
@@ -215,7 +222,7 @@ class LearnedReward:
 
     @property
     def identity(self) -> str:
-        return hashlib.sha256(f"head/1 {self.head.digest} {self.reader.identity}".encode()).hexdigest()
+        return hashlib.sha256(f"head/2 {self.head.digest} {self.reader.identity}".encode()).hexdigest()
 
     def score(self, prompts: Sequence[Conversation], completions: Sequence[str]) -> list[RewardScore]:
         """Scores of n pairs; see `RewardModel.score`."""

@@ -68,6 +68,22 @@ class ReferenceSignals:
     """log-probability of the end of the answer after the last token"""
     ending_before: float
     """largest log-probability of the end after an earlier sentence, at least 4 tokens before the last"""
+    worst: float
+    """mean of the three lowest values of the excess"""
+    regret: float
+    """log-probability of a token less that of the likeliest one: how far from what the model would say itself"""
+    regret_worst: float
+    """mean of the lowest tenth of it"""
+    regret_sure: float
+    """mean of it over tokens, each weighted by how sure the model was of another (probability of the likeliest)"""
+    gain_worst: float
+    """mean of the lowest tenth of the gain of the prompt"""
+    gain_spread: float
+    """standard deviation of the gain"""
+    gain_content: float
+    """mean of the gain, each token weighted by its surprise without a prompt: what the content words gain"""
+    size: float
+    """tokens / (tokens + 60), in [0, 1)"""
 
     @property
     def relevance(self) -> float:
@@ -75,22 +91,35 @@ class ReferenceSignals:
         return self.likelihood - self.likelihood_alone
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceView:
-    """The signals of one pair, and the model's last hidden state behind it (float32 [hidden], mean square 1)."""
+@dataclass(frozen=True)
+class Reading:
+    """What the model says at every token of a completion of n tokens, float32 throughout."""
 
-    signals: ReferenceSignals
-    state: np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
     log_probs: np.ndarray
+    """[n], log-probability of the token"""
+    peaks: np.ndarray
+    """[n], log-probability of the token that is likeliest there"""
     entropies: np.ndarray
+    """[n]"""
     endings: np.ndarray
-    """log-probability of an end-of-sequence token at every position, one longer than the others"""
+    """[n + 1], log-probability of an end-of-sequence token before every token and behind the last"""
     state: np.ndarray
-    """the last hidden state, scaled to a root mean square of 1, float32 [hidden]"""
+    """[hidden], the last hidden state behind the completion, scaled to a root mean square of 1"""
+    mean: np.ndarray
+    """[hidden], the mean of the last hidden states over the completion, scaled likewise"""
+
+
+@dataclass(frozen=True)
+class ReferenceView:
+    """One pair, read after its prompt and alone."""
+
+    asked: Reading
+    alone: Reading
+
+    @property
+    def signals(self) -> ReferenceSignals:
+        """The pair's signals; pure arithmetic on the readings."""
+        return _summary(self.asked, self.alone)
 
 
 @dataclass(frozen=True)
@@ -114,8 +143,7 @@ class ReferenceModel:
         readings = self._read(jobs)
         results: list[ReferenceView | None] = [None] * len(completions)
         for place, number in enumerate(owners):
-            after, alone = readings[2 * place], readings[2 * place + 1]
-            results[number] = ReferenceView(_summary(after, alone), after.state)
+            results[number] = ReferenceView(readings[2 * place], readings[2 * place + 1])
         return results
 
     def _opening(self) -> tuple[int, ...]:
@@ -126,8 +154,8 @@ class ReferenceModel:
             length += 1
         return first[len(first) - length :] or first[-1:]
 
-    def _read(self, jobs: Sequence[Job]) -> list[_Reading]:
-        results: dict[int, _Reading] = {}
+    def _read(self, jobs: Sequence[Job]) -> list[Reading]:
+        results: dict[int, Reading] = {}
         for trees in batches(jobs, PACKED_TOKENS):
             tokens, positions, rows = packed(trees)
             device = self.model.device
@@ -140,10 +168,10 @@ class ReferenceModel:
                     results[index] = self._reading(states, completion)
         return [results[index] for index in range(len(jobs))]
 
-    def _reading(self, hidden: Tensor, tokens: Sequence[int]) -> _Reading:
+    def _reading(self, hidden: Tensor, tokens: Sequence[int]) -> Reading:
         chosen = torch.tensor(tokens, device=hidden.device)
         eos = sorted(self.model.eos_ids)
-        log_probs, entropies, endings = [], [], []
+        log_probs, peaks, entropies, endings = [], [], [], []
         for start in range(0, len(hidden), ROWS):
             logits = self.model.project(hidden[start : start + ROWS])
             logs = torch.log_softmax(logits, dim=1)
@@ -152,11 +180,21 @@ class ReferenceModel:
             if rows > 0:
                 here = chosen[start : start + rows].unsqueeze(1)
                 log_probs.append(logs[:rows].gather(1, here).squeeze(1))
+                peaks.append(logs[:rows].amax(dim=1))
                 entropies.append(-(logs[:rows].exp() * logs[:rows]).sum(dim=1))
-        likely, entropy, ends = (torch.cat(part).double().cpu().numpy() for part in (log_probs, entropies, endings))
-        last = hidden[-1].float()
-        state = (last / last.pow(2).mean().sqrt()).cpu().numpy()
-        return _Reading(np.maximum(likely, FLOOR), entropy, np.maximum(ends, FLOOR), state)
+        likely, peak, entropy, ends = (
+            torch.cat(part).float().cpu().numpy() for part in (log_probs, peaks, entropies, endings)
+        )
+        return Reading(
+            np.maximum(likely, FLOOR), peak, entropy, np.maximum(ends, FLOOR), _unit(hidden[-1]),
+            _unit(hidden[1:].float().mean(dim=0)),
+        )  # fmt: skip
+
+
+def _unit(vector: Tensor) -> np.ndarray:
+    """The vector scaled to a root mean square of 1, float32."""
+    vector = vector.float()
+    return (vector / vector.pow(2).mean().sqrt()).cpu().numpy()
 
 
 def disarm(text: str) -> str:
@@ -172,23 +210,37 @@ def shorten(tokens: Sequence[int], most: int) -> tuple[int, ...]:
     return (*tokens[:head], *tokens[len(tokens) - (most - head) :])
 
 
-def _summary(asked: _Reading, alone: _Reading) -> ReferenceSignals:
-    count = len(asked.log_probs)
-    excess = asked.log_probs + asked.entropies
-    gain = asked.log_probs - alone.log_probs
-    quarter, half = math.ceil(count / 4), count // 2
-    drift = asked.log_probs[half:].mean() - asked.log_probs[:half].mean() if half else 0.0
+def _summary(asked: Reading, alone: Reading) -> ReferenceSignals:
+    likely, before = asked.log_probs.astype(np.float64), alone.log_probs.astype(np.float64)
+    entropies, endings = asked.entropies.astype(np.float64), asked.endings
+    count = len(likely)
+    excess, gain, regret = likely + entropies, likely - before, likely - asked.peaks
+    sure = np.exp(asked.peaks.astype(np.float64))
+    quarter, half, tenth = math.ceil(count / 4), count // 2, math.ceil(count / 10)
+    drift = likely[half:].mean() - likely[:half].mean() if half else 0.0
     return ReferenceSignals(
-        likelihood=float(asked.log_probs.mean()),
-        likelihood_alone=float(alone.log_probs.mean()),
+        likelihood=float(likely.mean()),
+        likelihood_alone=float(before.mean()),
         excess=float(excess.mean()),
-        worst_tenth=float(np.sort(excess)[: math.ceil(count / 10)].mean()),
-        entropy=float(asked.entropies.mean()),
-        probability=float(np.exp(asked.log_probs).mean()),
-        certain=float(np.maximum(0.0, 1.0 - asked.entropies / 0.2).mean()),
+        worst_tenth=_lowest(excess, tenth),
+        entropy=float(entropies.mean()),
+        probability=float(np.exp(likely).mean()),
+        certain=float(np.maximum(0.0, 1.0 - entropies / 0.2).mean()),
         drift=float(drift),
         opening=float(gain[:quarter].mean()),
         closing=float(gain[-quarter:].mean()),
-        ending=float(asked.endings[-1]),
-        ending_before=float(asked.endings[1:-4].max()) if count > 5 else FLOOR,
+        ending=float(endings[-1]),
+        ending_before=float(endings[1:-4].max()) if count > 5 else FLOOR,
+        worst=_lowest(excess, 3),
+        regret=float(regret.mean()),
+        regret_worst=_lowest(regret, tenth),
+        regret_sure=float((regret * sure).sum() / sure.sum()),
+        gain_worst=_lowest(gain, tenth),
+        gain_spread=float(gain.std()),
+        gain_content=float((gain * -before).sum() / max(1e-3, float(-before.sum()))),
+        size=count / (count + 60),
     )
+
+
+def _lowest(values: np.ndarray, count: int) -> float:
+    return float(np.sort(values)[:count].mean())

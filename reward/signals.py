@@ -15,10 +15,10 @@ import torch.nn.functional as F
 
 from reward.embedding import DIMENSIONS, PINNED, Embedder
 from reward.model import Conversation, check_pairs
-from reward.reference import ReferenceModel, ReferenceSignals
+from reward.reference import ReferenceModel, ReferenceSignals, ReferenceView
 from reward.text import TextSignals, text_signals, words
 
-VERSION = 1
+VERSION = 2
 """Changes whenever a signal is computed otherwise; a head must then be trained again."""
 PIECES = 4
 """Consecutive pieces of a completion that are embedded on their own."""
@@ -53,8 +53,8 @@ class EmbeddingSignals:
 class Signals:
     """Everything known about one pair.
 
-    `question` and `answer` are float32 [384] unit vectors; `state` is the reference model's last hidden
-    state, float32 [576] for the embedded model.
+    `question` and `answer` are float32 [384] unit vectors; `view` is what the reference model said at every
+    token, and `reference` the summary of it.
     """
 
     text: TextSignals
@@ -62,7 +62,7 @@ class Signals:
     reference: ReferenceSignals
     question: np.ndarray
     answer: np.ndarray
-    state: np.ndarray
+    view: ReferenceView
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class SignalReader:
             view, (question, answer, embedding) = views[place], vectors[place]
             if view is not None:
                 text = text_signals(chosen_prompts[place].question, chosen[place])
-                results[index] = Signals(text, embedding, view.signals, question, answer, view.state)
+                results[index] = Signals(text, embedding, view.signals, question, answer, view)
         return results
 
     def _vectors(

@@ -1,14 +1,15 @@
 """Fitting the head: preferences between a good answer and its spoilt versions.
 
-The loss is the mean of two parts. Within a pair, log(1 + exp(z_bad - z_good)): the good answer to a
-prompt must beat each bad one to the same prompt. Across pairs, the logistic loss of good against bad, so that
-one threshold fits all prompts. Every kind of badness weighs the same, whatever its number of examples.
-Everything runs in float64 on one thread from a fixed seed, so a rerun gives the same head.
+The loss is the mean of two parts. Within a prompt, log(1 + exp(z_bad - z_good)): each good
+answer, short or long, must beat each bad one. Across prompts, the logistic loss of good against bad, so that
+one threshold fits all. Every kind of badness weighs the same, whatever its number of examples, but for those that
+are named. Everything runs in float64 on one thread from a fixed seed, so a rerun gives the same head.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reward.composite import RAMPS
 from reward.head import ONE, WEIGHT_LIMIT, WIDTHS, Head, Layer
+from reward.signals import SCALAR_NAMES
 from reward.training.dataset import GOOD
 
 
@@ -42,6 +45,10 @@ class FitOptions:
     """Share of the part within pairs in the loss."""
     embedding_scale: float = 0.1
     """Weight of the embedding blocks' inputs relative to the readable signals', after standardising."""
+    emphasis: tuple[tuple[str, float], ...] = (("wrong", 3.0),)
+    """Kinds that weigh more than the others."""
+    blind: tuple[str, ...] = ()
+    """Signals that the head must not see."""
     seed: int = 5
 
 
@@ -64,8 +71,10 @@ def fit(table: Table, options: FitOptions, record: Mapping[str, Any]) -> Head:
     """A head trained on the table."""
     plain = sum(WIDTHS[name] for name in options.blocks if name in WIDTHS)
     shift, scale = standardise(table.features, plain, options.embedding_scale)
+    hidden = [index for index, name in enumerate(readable(options.blocks)) if name in options.blind]
+    scale[hidden] = 0.0
     x = torch.from_numpy(np.clip((table.features - shift) * scale, -4.0, 4.0))
-    good, bad, weight = _preferences(table)
+    good, bad, weight = _preferences(table, dict(options.emphasis))
     spread = options.noise * math.sqrt(12.0)
     nets = []
     for member in range(options.members):
@@ -85,6 +94,12 @@ def fit(table: Table, options: FitOptions, record: Mapping[str, Any]) -> Head:
             schedule.step()
         nets.append((first, last))
     return Head(options.blocks, shift, scale, side_by_side(nets), dict(record))
+
+
+def readable(blocks: Sequence[str]) -> list[str]:
+    """Names of the inputs in front of the embeddings."""
+    parts = {"scalars": SCALAR_NAMES, "components": tuple(f"component.{name}" for name in (*RAMPS, "product"))}
+    return [name for block in blocks for name in parts.get(block, ())]
 
 
 def standardise(features: np.ndarray, plain: int, embedding_scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -109,20 +124,25 @@ def _fixed(value: Tensor) -> np.ndarray:
     return np.clip(np.rint(value.detach().numpy() * ONE), -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int64)
 
 
-def _preferences(table: Table) -> tuple[Tensor, Tensor, Tensor]:
-    """Indices of the good and the bad example of every preference, and weights that make the kinds equal."""
-    good_of = {
-        int(pair): i for i, (pair, kind) in enumerate(zip(table.pairs, table.kinds, strict=True)) if kind == GOOD
-    }
-    bad = [
-        i
-        for i, (pair, kind) in enumerate(zip(table.pairs, table.kinds, strict=True))
-        if kind != GOOD and int(pair) in good_of
+def _preferences(table: Table, emphasis: Mapping[str, float]) -> tuple[Tensor, Tensor, Tensor]:
+    """Indices of the good and the bad example of every preference, and weights: each kind's sum to its emphasis.
+
+    Every good answer to a prompt, short or long, is preferred to every bad one.
+    """
+    goods: dict[int, list[int]] = {}
+    for index, (pair, kind) in enumerate(zip(table.pairs, table.kinds, strict=True)):
+        if kind == GOOD:
+            goods.setdefault(int(pair), []).append(index)
+    rows = [
+        (good, bad, kind)
+        for bad, (pair, kind) in enumerate(zip(table.pairs, table.kinds, strict=True))
+        if kind != GOOD
+        for good in goods.get(int(pair), ())
     ]
-    good = [good_of[int(table.pairs[i])] for i in bad]
-    counts = {kind: sum(table.kinds[i] == kind for i in bad) for kind in set(table.kinds)}
-    present = sum(count > 0 for count in counts.values())
-    weight = [1.0 / (counts[table.kinds[i]] * present) for i in bad]
+    counts = Counter(kind for _, _, kind in rows)
+    total = sum(emphasis.get(kind, 1.0) for kind in counts)
+    weight = [emphasis.get(kind, 1.0) / (counts[kind] * total) for _, _, kind in rows]
+    good, bad = ([row[side] for row in rows] for side in (0, 1))
     return torch.tensor(good), torch.tensor(bad), torch.tensor(weight, dtype=torch.float64)
 
 

@@ -8,37 +8,66 @@ import numpy as np
 
 from reward.head import Head, features
 from reward.signals import Signals
-from reward.training.corpus import exact_pairs, generated_pairs, hand_pairs, with_own_answers
+from reward.training.corpus import generated_pairs, hand_pairs, with_own_answers
 from reward.training.dataset import ALL_KINDS, Example, examples
+from reward.training.exact import exact_pairs
 from reward.training.fit import Table, auc_by_kind
-from reward.training.spoil import TRAINED, own_answer, wrong
+from reward.training.spoil import TRAINED, own_answer, skipped_layers, wrong
 from subnet.errors import RewardError
 
-EXACT_PAIRS = 48
-TRAIN_SHARE = 0.6
-"""Share of the kinds that each training pair gets; the fluent wrong answer and the model's own always."""
+EXACT_QUESTIONS = 84
+TRAIN_SHARE = 0.4
+"""Share of the kinds that each hand-written training pair gets; the fluent wrong answer and the model's own always."""
+SHORT_SHARE = 0.3
+EXACT_SHARE = 0.05
+WHOLE = "whole"
 MODEL_KINDS = ("truncated", "off_topic", "looped", "hot", "skipped_layers")
 """Kinds that the reference model's own answers are spoilt with."""
 
 
 def training_examples() -> list[Example]:
-    """What the head is trained on: held-out prompts and the unseen kinds are not in it."""
-    pairs = with_own_answers(hand_pairs()) + exact_pairs(EXACT_PAIRS)
-    made = examples(pairs, TRAINED, False, TRAIN_SHARE)
+    """What the head is trained on: held-out prompts, the panel and the unseen kinds are not in it."""
+    hand, exact = with_own_answers(hand_pairs()), exact_pairs(EXACT_QUESTIONS)
+    shares = (("hand", TRAIN_SHARE), ("short", SHORT_SHARE), ("exact", EXACT_SHARE))
+    made = [
+        example for source, share in shares for example in examples(hand + exact, TRAINED, False, share, source=source)
+    ]
     present = {(item.prompt, item.completion) for item in made}
-    every = examples(pairs, {"wrong": wrong, "own_answer": own_answer}, False)
+    every = examples(hand + exact, {"wrong": wrong, "own_answer": own_answer}, False)
     return made + [item for item in every if (item.prompt, item.completion) not in present]
 
 
 def model_examples(held_out: bool) -> list[Example]:
     """The reference model's own answers, spoilt; on the training side with trained kinds only."""
     kinds = {kind: ALL_KINDS[kind] for kind in MODEL_KINDS if held_out or kind in TRAINED}
-    return examples(generated_pairs(), kinds, held_out)
+    if held_out:
+        return examples(generated_pairs(), kinds, True)
+    made = examples(generated_pairs(), kinds, False, SHORT_SHARE)
+    present = {(item.prompt, item.completion) for item in made}
+    every = examples(generated_pairs(), {"skipped_layers": skipped_layers}, False)
+    return made + [item for item in every if (item.prompt, item.completion) not in present]
+
+
+def version_examples() -> list[Example]:
+    """What versions of the reference model answer to held-out prompts: `kind` is "whole" or how it was made worse."""
+    made: list[Example] = []
+    for number, pair in enumerate(pair for pair in generated_pairs() if pair.held_out):
+        if len(pair.weak) > 1:
+            made.append(Example(number, WHOLE, pair.prompt, pair.good))
+            made += [Example(number, name, pair.prompt, text) for name, text in pair.weak]
+    return made
 
 
 def held_out_examples() -> list[Example]:
     """What the head is judged on: held-out prompts, trained and unseen kinds."""
-    return examples(with_own_answers(hand_pairs()) + exact_pairs(EXACT_PAIRS), ALL_KINDS, True)
+    hand, exact = with_own_answers(hand_pairs()), exact_pairs(EXACT_QUESTIONS)
+    shares = (("hand", 1.0), ("short", SHORT_SHARE), ("exact", EXACT_SHARE))
+    made = [
+        example for source, share in shares for example in examples(hand + exact, ALL_KINDS, True, share, source=source)
+    ]
+    present = {(item.prompt, item.completion) for item in made}
+    every = examples(exact + hand, {"wrong": wrong}, True)
+    return made + [item for item in every if (item.prompt, item.completion) not in present]
 
 
 def table_of(

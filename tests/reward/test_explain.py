@@ -80,3 +80,23 @@ def test_command_says_what_is_wrong(capsys):
     assert main(["--prompt", "a", "--completion", "b", "--reward", "nonsense"]) == 2
     assert "nonsense" in capsys.readouterr().err
     assert main(["--prompt", "@/does/not/exist", "--completion", "b", "--reward", "handmade"]) == 2
+
+
+def test_a_batch_is_scored_line_by_line(tmp_path, capsys):
+    file = tmp_path / "pairs.jsonl"
+    rows = [
+        {"prompt": "Why is the sky blue?", "completion": text} for text in ("Because air scatters blue.", "sky sky")
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["--batch", str(file), "--reward", "text"]) == 0
+    good, bad = (json.loads(line)["reward"] for line in capsys.readouterr().out.splitlines())
+    assert good > bad
+
+
+def test_batches_that_cannot_be_read_are_refused(tmp_path, capsys):
+    file = tmp_path / "pairs.jsonl"
+    file.write_text('{"prompt": "only"}\n')
+    assert main(["--batch", str(file)]) == 2
+    assert "completion" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--prompt", "no completion"])

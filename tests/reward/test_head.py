@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from reward.head import (
     BLOCKS,
     CLIP,
+    GRID,
     MOST_PARAMETERS,
     ONE,
     SCORE_ONE,
@@ -53,12 +54,12 @@ def head() -> Head:
 
 
 def test_logistic_curve_is_monotone_and_close_to_the_function():
-    z = np.arange(-10 * ONE, 10 * ONE, 16)
+    z = np.arange(-10 * GRID, 10 * GRID, 512)
     scores = squash(z)
     assert (np.diff(scores) >= 0).all()
     assert scores[0] == 0
     assert SCORE_ONE - 8 <= scores[-1] <= SCORE_ONE
-    assert np.abs(scores / SCORE_ONE - 1.0 / (1.0 + np.exp(-z / ONE))).max() < 0.012
+    assert np.abs(scores / SCORE_ONE - 1.0 / (1.0 + np.exp(-z / GRID))).max() < 0.012
 
 
 def test_shipped_head_is_small_pinned_and_recorded(head):
@@ -88,7 +89,7 @@ def test_integer_network_equals_unbounded_arithmetic(seed):
     values = [int(v) for v in x[0]]
     for number, layer in enumerate(head.layers):
         rows = zip(layer.weights.tolist(), layer.biases.tolist(), strict=True)
-        values = [(sum(w * v for w, v in zip(row, values, strict=True)) + b * ONE + ONE // 2) >> 12 for row, b in rows]
+        values = [(sum(w * v for w, v in zip(row, values, strict=True)) + b * GRID + ONE // 2) >> 12 for row, b in rows]
         if number < len(head.layers) - 1:
             values = [max(0, value) for value in values]
     assert head.logits(x).tolist() == values
@@ -154,7 +155,7 @@ def test_prompt_injection_does_not_raise_a_bad_answer_to_a_good_one(head, reader
 
 @pytest.mark.parametrize(
     "broken",
-    [{}, {"format": 2}, {"scalars": ["other"]}, {"layers": [{"weights": [[1]], "biases": [1]}]}, {"shift": ["x"]}],
+    [{}, {"format": 1}, {"scalars": ["other"]}, {"layers": [{"weights": [[1]], "biases": [1]}]}, {"shift": ["x"]}],
 )
 def test_what_is_no_head_is_refused(head, broken):
     raw = {**head.to_json(), **broken} if broken else {}

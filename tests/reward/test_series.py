@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
 from reward.prompts import DEFAULT_PROFILE, RequestShape, RoundSecret, Sampling, generate
-from reward.series import PromptSeries, Sent, place_in, read_series
+from reward.series import PromptSeries, Sent, main, place_in, read_series
 from subnet.errors import RewardError
 
 SERIES = PromptSeries(RoundSecret(b"\x05" * 32), DEFAULT_PROFILE)
@@ -69,3 +70,12 @@ def test_series_survive_json():
 def test_what_is_no_series_is_refused(text):
     with pytest.raises(RewardError):
         read_series(text)
+
+
+def test_the_command_says_which_requests_of_a_bundle_follow(tmp_path, capsys):
+    file = tmp_path / "prompts.json"
+    file.write_text('{"series": []}')
+    bundle = Path(__file__).resolve().parents[2] / "docs" / "sample-bundle.json"
+    assert main([str(file), str(bundle)]) == 1
+    assert "follows from none" in capsys.readouterr().out
+    assert main([str(tmp_path / "missing.json"), str(bundle)]) == 2

@@ -59,3 +59,19 @@ def test_auc_is_the_share_of_won_comparisons(good, bad):
 def test_auc_compares_a_kind_with_the_good_answers_to_its_own_prompts():
     scores = np.array([1.0, 0.0, 0.0])
     assert auc_by_kind(scores, ["good", "good", "a"], np.array([0, 1, 0])) == {"a": 1.0}
+
+
+def test_every_good_answer_of_a_prompt_is_preferred_to_every_bad_one():
+    """Short and long good answers to one prompt: both must win, and neither against the other."""
+    stream = np.random.default_rng(3)
+    rows, numbers, kinds = [], [], []
+    for pair in range(40):
+        for kind, first, length in (("good", 2.0, -1.0), ("good", 2.0, 1.0), ("a", 0.0, -1.0), ("a", 0.0, 1.0)):
+            rows.append(stream.normal(size=6) * 0.3 + np.array([first, length, 0, 0, 0, 0]))
+            numbers.append(pair)
+            kinds.append(kind)
+    table = Table(np.array(rows), np.array(numbers), tuple(kinds))
+    head = fit(table, OPTIONS, {})
+    scores = head.scores(head.quantise(table.features)).reshape(40, 4)
+    assert (scores[:, :2].min(axis=1) > scores[:, 2:].max(axis=1)).all()
+    assert abs(scores[:, 0].mean() - scores[:, 1].mean()) < 0.1 * 65536

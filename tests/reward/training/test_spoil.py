@@ -9,7 +9,8 @@ import pytest
 from reward.text import words
 from reward.training.corpus import hand_pairs, with_own_answers
 from reward.training.dataset import ALL_KINDS, GOOD, examples
-from reward.training.spoil import REFUSALS, TRAINED, UNSEEN, Stream, looped, padded, shuffled, truncated
+from reward.training.spoil import TRAINED, UNSEEN, Stream, looped, padded, shuffled, truncated
+from reward.training.templates import ECHOES, EMPTY_TALK, FILLERS, REFUSALS
 
 PAIRS = with_own_answers(hand_pairs())
 LONG = next(pair for pair in PAIRS if len(pair.good.split()) > 40)
@@ -26,10 +27,10 @@ def test_examples_are_the_same_each_time(held_out):
 
 def test_every_kind_occurs_and_differs_from_the_good_answer():
     made = examples(PAIRS, ALL_KINDS, True)
-    good = {item.pair: item.completion for item in made if item.kind == GOOD}
+    good = {(item.pair, item.completion) for item in made if item.kind == GOOD}
     # hot and skipped_layers need the reference model's own answers
     assert {item.kind for item in made} == {GOOD, *ALL_KINDS} - {"hot", "skipped_layers"}
-    assert all(item.completion != good[item.pair] for item in made if item.kind != GOOD)
+    assert all((item.pair, item.completion) not in good for item in made if item.kind != GOOD)
 
 
 def test_a_share_of_the_kinds_is_drawn():
@@ -56,10 +57,24 @@ def test_padded_contains_the_good_answer():
     assert padded(LONG, PAIRS, stream()).startswith(LONG.good)
 
 
-def test_templates_of_the_two_sides_do_not_meet():
-    seen = {side: {stream(i, side).template(REFUSALS) for i in range(100)} for side in (False, True)}
+@pytest.mark.parametrize("templates", [REFUSALS, EMPTY_TALK, ECHOES, FILLERS])
+def test_templates_of_the_two_sides_do_not_meet(templates):
+    seen = {side: {stream(i, side).template(templates) for i in range(200)} for side in (False, True)}
     assert not seen[False] & seen[True]
-    assert seen[False] | seen[True] == set(REFUSALS)
+    assert seen[False] | seen[True] == set(templates)
+
+
+def test_bad_answers_are_short_and_long_like_good_ones():
+    """Else length would tell good from bad, and a long answer would beat a true one."""
+    for held_out in (False, True):
+        made = examples(PAIRS, {kind: TRAINED[kind] for kind in ("wrong", "off_topic")}, held_out)
+        counts = {kind: [len(i.completion.split()) for i in made if i.kind == kind] for kind in (GOOD, "wrong")}
+        good, bad = (sum(values) / len(values) for values in counts.values())
+        assert abs(good - bad) < 0.12 * good
+    for templates in (REFUSALS, EMPTY_TALK):
+        for side in (templates[::2], templates[1::2]):
+            assert min(len(text.split()) for text in side) <= 8
+            assert max(len(text.split()) for text in side) >= 35
 
 
 def test_trained_and_unseen_kinds_do_not_meet():
