@@ -33,6 +33,8 @@ MECHANISM = 0
 SUBMIT_FACTOR = 4
 """A submit waits for its block and for finality: it gets this many times the deadline of a read."""
 SERVE_PROTOCOL = 4
+NO_CERTIFICATE = b"\x00"
+"""Published in place of a neuron certificate that is taken back: the chain cannot delete one."""
 COMMITMENT_LIMIT = 128
 """Longest text of a commitment, in bytes (the largest Raw variant of the Commitments pallet)."""
 
@@ -90,15 +92,18 @@ class Chain:
 
     async def snapshot(self, netuid: int, block: int | None = None) -> MetagraphSnapshot:
         """The subnet at one block. Raises ChainRejected where the subnet does not exist."""
-        graph = await self._connection.call(
+        graph, published = await self._connection.call(
             f"reading the metagraph of subnet {netuid}",
-            lambda client: client.subnets.metagraph(netuid, block, commitments=False),
+            lambda client: asyncio.gather(
+                client.subnets.metagraph(netuid, block, commitments=False),
+                client.query_map(("SubtensorModule", "NeuronCertificates"), [netuid], block=block),
+            ),
         )
         if graph is None:
             raise ChainRejected(f"there is no subnet {netuid} on {self.endpoint}; see: btcli subnets list")
-        return MetagraphSnapshot(
-            netuid, graph.block, graph.tempo, graph.owner_hotkey, graph.max_uids, tuple(map(_neuron, graph.neurons))
-        )
+        certificates = {hotkey: _certificate(value) for hotkey, value in published}
+        neurons = tuple(_neuron(row, certificates.get(row.hotkey)) for row in graph.neurons)
+        return MetagraphSnapshot(netuid, graph.block, graph.tempo, graph.owner_hotkey, graph.max_uids, neurons)
 
     async def epoch(self, netuid: int) -> EpochInfo:
         read = await self._connection.call(
@@ -213,11 +218,18 @@ class Chain:
             return WeightsOutcome(WeightsReason.NOT_READ_BACK, planned, after.block, f"the chain holds {stored}")
         return WeightsOutcome(WeightsReason.SET, planned, after.last_update)
 
-    async def serve_axon(self, netuid: int, endpoint: Endpoint, hotkey: Hotkey, version: int = 1) -> None:
-        """Publishes where this neuron listens. Raises ChainRejected, by name ServingRateLimitExceeded for example."""
-        intent = bt.ServeAxon(
-            netuid=netuid, ip=endpoint.ip, port=endpoint.port, protocol=SERVE_PROTOCOL, version=version
-        )
+    async def serve_axon(
+        self, netuid: int, endpoint: Endpoint, hotkey: Hotkey, version: int = 1, *, withdraw: bool = False
+    ) -> None:
+        """Publishes where this neuron listens, with its certificate if it has one; `withdraw` takes back one that was
+        published before. Raises ChainRejected, by name ServingRateLimitExceeded for example."""
+        axon = {"ip": endpoint.ip, "port": endpoint.port, "protocol": SERVE_PROTOCOL, "version": version}
+        certificate = endpoint.certificate or (NO_CERTIFICATE if withdraw else None)
+        intent: bt.ServeAxon | bt.ServeAxonTls
+        if certificate is None:
+            intent = bt.ServeAxon(netuid=netuid, **axon)
+        else:
+            intent = bt.ServeAxonTls(netuid=netuid, certificate="0x" + certificate.hex(), **axon)
         await self._submit(f"publishing {endpoint}", lambda client: client.execute(intent, hotkey, retries=1))
 
     async def publish(self, netuid: int, text: str, hotkey: Hotkey) -> None:
@@ -244,14 +256,14 @@ def _entry(values: Any, index: int | None) -> Any:
     return values[index] if index is not None and values and index < len(values) else None
 
 
-def _neuron(row: MetagraphNeuron) -> Neuron:
+def _neuron(row: MetagraphNeuron, certificate: bytes | None) -> Neuron:
     return Neuron(
         uid=row.uid, hotkey=row.hotkey, coldkey=row.coldkey, stake=_amount(row.total_stake),
         validator_permit=row.validator_permit, active=row.active, last_update=row.last_update,
         registered_at=row.block_at_registration, incentive=row.incentive, dividends=row.dividends,
         consensus=row.consensus, trust=row.trust, emission=_amount(row.emission),
         collateral=_amount(row.collateral_locked),
-        axon=_endpoint(row.axon),
+        axon=_endpoint(row.axon, certificate),
     )  # fmt: skip
 
 
@@ -259,6 +271,13 @@ def _amount(balance: bt.Balance | None) -> float:
     return 0.0 if balance is None else balance.rao / 1e9
 
 
-def _endpoint(text: str | None) -> Endpoint | None:
+def _endpoint(text: str | None, certificate: bytes | None) -> Endpoint | None:
     host, _, port = (text or "").rpartition(":")
-    return Endpoint(host.strip("[]"), int(port)) if host and port.isdigit() and int(port) else None
+    return Endpoint(host.strip("[]"), int(port), certificate) if host and port.isdigit() and int(port) else None
+
+
+def _certificate(value: Any) -> bytes | None:
+    """Algorithm byte and key; None for one that was taken back, which the chain keeps as an entry without a key."""
+    key = value["public_key"]
+    raw = bytes.fromhex(key.removeprefix("0x")) if isinstance(key, str) else bytes(key)
+    return bytes([value["algorithm"]]) + raw if raw else None

@@ -82,7 +82,8 @@ class Publisher:
             return
         self._next_try = block + REMIND_BLOCKS
         try:
-            await self._chain.serve_axon(self._netuid, self.endpoint, self._hotkey)
+            withdraw = me.axon is not None and me.axon.certificate is not None
+            await self._chain.serve_axon(self._netuid, self.endpoint, self._hotkey, withdraw=withdraw)
         except ChainRejected as error:
             logger.error("The chain refuses the endpoint {}: {}; trying again in {} blocks", self.endpoint, error,
                          REMIND_BLOCKS)  # fmt: skip

@@ -20,10 +20,12 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a neuron says that it listens."""
+    """Where a neuron says that it listens. `certificate` is its neuron certificate (see `subnet.transport.pinning`), if
+    it serves TLS."""
 
     ip: str
     port: int
+    certificate: bytes | None = None
 
     def __str__(self) -> str:
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"

@@ -60,6 +60,7 @@ class Axon:
         "", "address published on the chain; none: the one that reaches the chain", env=("BT_AXON_EXTERNAL_IP",)
     )
     external_port: int = option(0, "port published on the chain; 0: the listening port", env=("BT_AXON_EXTERNAL_PORT",))
+    tls: bool = option(False, "serve TLS with a key of our own, which is published on the chain for validators to pin")
     max_connections: int = option(256, "connections served at once; more wait in the kernel's queue")
 
     def __post_init__(self) -> None:

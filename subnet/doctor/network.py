@@ -66,8 +66,9 @@ async def endpoint(me: Neuron, hotkey: Hotkey, *, miner: bool) -> AsyncIterator[
             "address", Level.WARNING, f"{me.axon} is not a public address: only a local subnet reaches it",
             "--axon.external_ip <public address>",
         )  # fmt: skip
+    peer = Peer(public_key(hotkey.ss58_address), me.axon.ip, me.axon.port, me.axon.certificate)
     async with Dendrite(hotkey, allow_private=True) as dendrite:
-        outcome = await dendrite.ping(Peer(public_key(hotkey.ss58_address), me.axon.ip, me.axon.port), seconds=5)
+        outcome = await dendrite.ping(peer, seconds=5)
     if outcome.value == hotkey.ss58_address or (not miner and outcome.status == 404):
         yield Finding("port", Level.OK, f"{me.axon} answers from here; ask somebody outside to try it as well")
     elif outcome.ok:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from loguru import logger
@@ -32,6 +34,7 @@ from subnet.telemetry.weights_and_biases import WandbSink
 from subnet.transport.axon import Axon, AxonLimits, Identity
 from subnet.transport.connections import ConnectionLimits
 from subnet.transport.nonces import SharedNonceStore
+from subnet.transport.pinning import server_context
 from subnet.transport.policy import Caller, CallerPolicy
 from subnet.transport.server import AxonServer, listen
 
@@ -105,11 +108,13 @@ class MinerApp:
         tokenizer = await asyncio.to_thread(load_tokenizer, self._config.model.path or DEFAULT_MODEL)
         beacons = Beacons(self._chain.block_hash)
         service = self._service(manifest, engine, genesis, beacons, tokenizer.decode)
-        server = self._axon(service, genesis)
+        tls, certificate = server_context(self._folder / "tls") if self._config.axon.tls else (None, None)
+        server = self._axon(service, genesis, tls)
         await server.start()
         endpoint = external_endpoint(
             self._config.axon.external_ip, self._config.axon.external_port, server.port, self._chain.endpoint
         )
+        endpoint = replace(endpoint, certificate=certificate)
         self._publisher = Publisher(self._chain, self._config.netuid, self._hotkey, endpoint)
         logger.info("Axon listens on {} port {} and is published as {}", self._config.axon.ip, server.port, endpoint)
         self._supervisor.start(self._follow_chain(beacons, service, server.axon), "chain")
@@ -155,14 +160,15 @@ class MinerApp:
         epochs = EpochBook(role.secrets, after=self._answers.last_epoch())
         return MinerService(terms, self._hotkey, engine, epochs, beacons, self._answers, self._metrics, decode)
 
-    def _axon(self, service: MinerService, genesis: bytes) -> AxonServer:
+    def _axon(self, service: MinerService, genesis: bytes, tls: ssl.SSLContext | None) -> AxonServer:
         config = self._config
         self._nonces = SharedNonceStore(self._folder / "nonces.bin")
         identity = Identity(bytes(self._hotkey.public_key), genesis, config.netuid)
         bounds = AxonLimits(in_flight=config.miner.max_batch + config.miner.max_waiting)
         axon = Axon(identity, service, self._admit, self._nonces, bounds)
         listener = listen(config.axon.ip, config.axon.port)
-        return AxonServer(axon, listener, ConnectionLimits(total=config.axon.max_connections * 4), grace_seconds=2.0)
+        limits = ConnectionLimits(total=config.axon.max_connections * 4)
+        return AxonServer(axon, listener, limits, tls, grace_seconds=2.0)
 
     def _admit(self, hotkey: str) -> str | None:
         role, snapshot = self._config.miner, self._membership.snapshot

@@ -68,7 +68,7 @@ def failure_of(outcome: Outcome) -> Failure:
 
 
 def peer_of(hotkey: str, endpoint: Endpoint) -> Peer:
-    return Peer(public_key(hotkey), endpoint.ip, endpoint.port)
+    return Peer(public_key(hotkey), endpoint.ip, endpoint.port, endpoint.certificate)
 
 
 class Asker:

@@ -28,7 +28,7 @@ async def test_a_slash_from_the_cheats_tokens_to_its_zero_incentive(tmp_path):
     world = World(tmp_path, block_time=1.0, tempo=10, request_s=25)
     try:
         await world.open(["validator"], ["honest", "cheat"])
-        world.add("miner", "honest").start()
+        world.add("miner", "honest", "--axon.tls").start()
         world.add("miner", "cheat", *ZOO, "adversary=int4").start()
         # a late start costs rounds that nobody answers: wait until both listen
         await until(lambda: all(world.url(name) for name in ("honest", "cheat")), 90, "the miners have started")
@@ -57,6 +57,7 @@ async def test_a_slash_from_the_cheats_tokens_to_its_zero_incentive(tmp_path):
         incentives = await until(paid, 120, "the honest miner earns after an epoch", every=1)
         assert incentives["cheat"] == 0
         honest = await world.miner_row("validator", "honest")
+        assert (await world.neuron("honest")).axon.certificate is not None  # it earned all that over TLS
         assert honest["standing"] == "good" and honest["verdict"] != "inconsistent" and honest["evidence"] < 9
         await until(lambda: "sees us as accused" in world.neurons["cheat"].text(), 60, "the cheat is told")
 
