@@ -9,7 +9,7 @@ from subnet.localnet.bootstrap import GUEST, HOTKEY, VALIDATOR_STAKE_TAO, Opened
 from subnet.localnet.plan import Participant, Plan
 from subnet.models.registry import DEFAULT_MODEL
 
-REQUEST_TIMEOUT_S = 20
+REQUEST_TIMEOUT_S = 15
 """Answers are selected by a block after this deadline, so it sets the length of a round; eight model processes share
 two cores, and an answer takes a few seconds."""
 ADDRESS = "127.0.0.2"
@@ -57,7 +57,7 @@ class Setting:
         """A validator's settings for a run of minutes: everything is checked, weights follow every epoch."""
         settings = {
             "requests": 1,
-            "max_tokens": 32,
+            "max_tokens": 24,
             "round_blocks": 6,
             "request_timeout_s": REQUEST_TIMEOUT_S,
             "check_rate": 1.0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from subnet.engine.causal import CausalModel
 from subnet.engine.decode import Completion, DecodeJob, DecodeSequence, decode, seeded_choice
-from subnet.engine.replay import ReplayJob, replay
+from subnet.engine.replay import ReplayChunk, ReplayJob, replay
 from subnet.errors import StateError
 from subnet.sampling import Sampling
 from subnet.verify.pairs import Pairs, take_pairs
@@ -117,13 +117,16 @@ def compare(
     completions: Sequence[Completion],
     capture: Capture | None = None,
     keep_pairs: bool = False,
+    on_chunk: Callable[[ReplayChunk], None] | None = None,
 ) -> Measured:
-    """Replay finished completions, with or without the miner's logits."""
+    """Replay finished completions, with or without the miner's logits. on_chunk sees every piece of the replay."""
     rows = [np.empty(len(c.tokens), RECORD) for c in completions]
     widest = [np.zeros(len(c.tokens), np.float32) for c in completions]
     pairs: list[list[Pairs]] = [[] for _ in jobs]
     claims = [ReplayJob(job.prompt, c.tokens) for job, c in zip(jobs, completions, strict=True)]
     for chunk in replay(reference, claims):
+        if on_chunk:
+            on_chunk(chunk)
         job, number, stop = jobs[chunk.job], chunk.job, chunk.start + len(chunk.logits)
         tokens = completions[number].tokens[chunk.start : stop]
         rows[number][chunk.start : stop] = token_records(chunk.logits, tokens, job.seed, job.sampling, chunk.start).rows
