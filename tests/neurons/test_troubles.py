@@ -81,6 +81,7 @@ async def test_a_vector_whose_fate_was_lost_is_found_on_the_chain_and_not_set_ag
 
 
 async def test_a_road_to_the_chain_that_stalls_drops_refuses_and_answers_late_is_lived_with(world):
+    await rounds(world, 1, 90)
     road = world.proxy
     road.stall()
     await asyncio.sleep(3)
@@ -143,6 +144,7 @@ async def test_committed_weights_are_read_back_once_they_are_open(world):
 
 
 async def test_without_a_replay_for_three_rounds_no_weights_are_set(world):
+    await rounds(world, 1, 90)
     world.replay.touch()
     await until(lambda: "no weights are set until it works" in world.neurons[VALIDATOR].text(), 40, "the guard holds")
     before, _ = await world.weights_of(VALIDATOR)
@@ -165,6 +167,7 @@ async def test_our_own_clock_is_named_and_no_miner_pays_for_it(world, seconds):
         faults = f"SELECT COUNT(*) FROM exchanges WHERE miner = '{world.hotkeys[HONEST]}' AND status = 3"
         return world.rows(VALIDATOR, sql)[0][0], world.rows(VALIDATOR, faults)[0][0]
 
+    await rounds(world, 1, 90)
     before, faults = service()
     world.clock.write_text(str(seconds))
     try:
@@ -198,6 +201,7 @@ def _doctor(world):
 
 
 async def test_a_miner_that_hangs_is_late_and_nothing_worse(world):
+    await rounds(world, 1, 90)
     honest = f"SELECT COUNT(*) FROM exchanges WHERE miner = '{world.hotkeys[HONEST]}' AND "
     world.neurons[HONEST].signal(signal.SIGSTOP)
     late = honest + f"reason = {int(Reason.LATE)}"
