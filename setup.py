@@ -27,6 +27,7 @@ setup(
         "starlette>=1.0,<2",
         "uvicorn>=0.40,<1",
         "httptools>=0.7,<1",
+        "orjson>=3.10,<4",
         "uvloop>=0.22,<1; platform_system != 'Windows'",
         "httpx>=0.28,<1",
         # models, replay and reward

@@ -3,7 +3,7 @@
 Server and client are two processes on this machine. Everything runs in one go; bittensor 10.5 gets a virtual
 environment of its own under build/. Writes benchmarks/results/transport.json and .md.
 
-    python benchmarks/transport.py [--quick] [--fanout-only]
+    python benchmarks/transport.py [--quick | --fanout-only | --prepare]
 """
 
 import argparse
@@ -53,7 +53,7 @@ def contenders(python10: Path) -> list[Contender]:
         ),
         Contender(
             "ours",
-            "request twice (HTTP, evidence), answer",
+            "request, answer (both also as evidence)",
             (sys.executable, "-m", "benchmarks.transport_ours", "{role}", "plain"),
         ),
     ]
@@ -166,8 +166,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few requests, one body size, concurrency 16")
     parser.add_argument("--fanout-only", action="store_true", help="only the fan-out to 256 miners")
+    parser.add_argument("--prepare", action="store_true", help="only make the environment of bittensor 10.5")
     options = parser.parse_args()
     console = Console(stderr=True)
+    if options.prepare:
+        sdk10_python(console)
+        return
     sizes, levels, n = ((1_024,), (16,), 1_000) if options.quick else ((1_024, 16_384), (1, 16, 64), 3_000)
     rows: list[dict[str, Any]] = []
     where = machine()

@@ -2,9 +2,10 @@
 
 One axon process; an honest validator asks for completions at a steady rate; beside it each attacker of
 `tests/transport/attackers.py` runs in a process of its own, with the lowest priority, since a real attacker does not
-use the miner's processor. Writes benchmarks/results/transport_abuse.json and .md.
+use the miner's processor. What is left of that is shown: the same beside a process that burns as much time for nothing.
+Writes benchmarks/results/transport_abuse.json and .md.
 
-    python -m benchmarks.transport_abuse [--quick] [--only NAME]
+    python -m benchmarks.transport_abuse [--quick] [--only NAME ...]
 """
 
 import argparse
@@ -68,40 +69,66 @@ def facts(name: str, latencies: list[float]) -> dict[str, Any]:
     }
 
 
+def beside(arguments: list[str]) -> subprocess.Popen[str]:
+    """Start a process of the lowest priority that says when it begins: importing takes it a while."""
+    command = [sys.executable, "-m", "benchmarks.transport_abuse", *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.nice(19))
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
 async def measure(name: str, folder: Path, seconds: float) -> dict[str, Any]:
-    """Honest latencies without the attacker, then with it, on one axon process."""
-    with axon_process(folder / f"nonces-{name}", per_address=64) as process:
+    """Honest latencies alone, with the attacker, and with a process that only burns as much processor time as the
+    attacker did; all on one axon process with the limits of the product."""
+    limits = {"per_address": 64, "address_rate": 200, "address_burst": 800, "hotkey_rate": 50}
+    with axon_process(folder / f"nonces-{name}", **limits) as process:
         calm = facts(name, await honest(process.port, seconds, 0))
-        command = [sys.executable, "-m", "benchmarks.transport_abuse", "--attack", name, str(process.port)]
-        attack = subprocess.Popen(
-            [*command, str(seconds + 3)], cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.nice(19)
-        )
+        attack = await asyncio.to_thread(beside, ["--attack", name, str(process.port), str(seconds + 3)])
+        loaded = facts(name, await honest(process.port, seconds, 5_000))
         assert attack.stdout is not None
-        # It says when it starts: importing takes it a while.
-        await asyncio.to_thread(attack.stdout.readline)
-        loaded = facts(name, await honest(process.port, seconds, 8_000))
-        loaded["seen"] = json.loads(await asyncio.to_thread(attack.stdout.readline))
+        told = json.loads(await asyncio.to_thread(attack.stdout.readline))
         attack.wait(60)
         attack.stdout.close()
-    loaded |= {"calm_p50_ms": calm["p50_ms"], "calm_p99_ms": calm["p99_ms"]}
+        burn = await asyncio.to_thread(beside, ["--burn", str(told["share"]), str(seconds + 3)])
+        neutral = facts(name, await honest(process.port, seconds, 10_000))
+        burn.kill()
+        burn.wait()
+    assert burn.stdout is not None
+    burn.stdout.close()
+    loaded |= {"calm_p50_ms": calm["p50_ms"], "calm_p99_ms": calm["p99_ms"], "seen": told["seen"]}
+    loaded |= {"attacker_cpu": told["share"], "neutral_p99_ms": neutral["p99_ms"]}
     loaded["ratio"] = round(loaded["p99_ms"] / calm["p99_ms"], 2)
+    loaded["ratio_to_neutral"] = round(loaded["p99_ms"] / neutral["p99_ms"], 2)
     return loaded
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: list[dict[str, Any]], where: str) -> str:
     lines = [
-        "| attacker | honest p50 ms | p99 ms | unloaded p50 ms | p99 ms | p99 ratio | what the attacker saw |",
-        "|---|---|---|---|---|---|---|",
+        "| attacker | honest p50 ms | p99 ms | unloaded p99 ms | ratio | attacker's own CPU "
+        "| p99 ms beside as much burnt for nothing | ratio | what the attacker saw |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         seen = ", ".join(f"{key} {value:,}" for key, value in sorted(row["seen"].items()))
         lines.append(
-            f"| `{row['attacker']}` | {row['p50_ms']} | {row['p99_ms']} | {row['calm_p50_ms']} | {row['calm_p99_ms']} "
-            f"| {row['ratio']} | {seen} |"
+            f"| `{row['attacker']}` | {row['p50_ms']} | {row['p99_ms']} | {row['calm_p99_ms']} | {row['ratio']} "
+            f"| {row['attacker_cpu']:.0%} | {row['neutral_p99_ms']} | {row['ratio_to_neutral']} | {seen} |"
         )
     worst = max(rows, key=lambda row: row["ratio"])
-    lines += ["", f"Worst ratio {worst['ratio']} (aim: under {AIM:g}). {PER_SECOND} honest requests/s; {machine()}."]
+    lines += ["", f"Worst ratio {worst['ratio']} (aim: under {AIM:g}). {PER_SECOND} honest requests/s; {where}."]
     return "\n".join(lines) + "\n"
+
+
+def burn(share: float, seconds: float) -> None:
+    """Use this share of one processor for nothing, in slices of ten milliseconds."""
+    sys.stdout.write("burning\n")
+    sys.stdout.flush()
+    deadline = time.perf_counter() + seconds
+    while (now := time.perf_counter()) < deadline:
+        while time.perf_counter() < now + 0.01 * min(1.0, share):
+            pass
+        time.sleep(0.01 * max(0.0, 1.0 - share))
 
 
 def attack(name: str, port: int, seconds: float) -> None:
@@ -109,33 +136,46 @@ def attack(name: str, port: int, seconds: float) -> None:
     attacker = next(found for found in attackers.ALL if found.__name__ == name)
     sys.stdout.write("attacking\n")
     sys.stdout.flush()
+    cpu, wall = time.process_time(), time.perf_counter()
     seen = asyncio.run(attacker(port, seconds))  # type: ignore[arg-type]
-    sys.stdout.write(json.dumps(seen) + "\n")
+    share = (time.process_time() - cpu) / (time.perf_counter() - wall)
+    sys.stdout.write(json.dumps({"seen": seen, "share": round(share, 3)}) + "\n")
     sys.stdout.flush()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three seconds an attacker; nothing is written")
-    parser.add_argument("--only", choices=[attacker.__name__ for attacker in attackers.ALL], help="one attacker")
+    names = [attacker.__name__ for attacker in attackers.ALL]
+    parser.add_argument(
+        "--only", choices=names, nargs="+", default=names, metavar="NAME",
+        help="some attackers; their rows replace those in the results",
+    )  # fmt: skip
+    parser.add_argument("--burn", nargs=2, type=float, metavar=("SHARE", "SECONDS"), help=argparse.SUPPRESS)
     parser.add_argument("--attack", nargs=3, metavar=("NAME", "PORT", "SECONDS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.attack:
         name, port, seconds = options.attack
         attack(name, int(port), float(seconds))
         return
+    if options.burn:
+        burn(*options.burn)
+        return
     console = Console(stderr=True)
-    names = [options.only] if options.only else [attacker.__name__ for attacker in attackers.ALL]
-    rows = []
+    rows, where = [], machine()
     with tempfile.TemporaryDirectory() as folder:
-        for name in names:
-            rows.append(uvloop.run(measure(name, Path(folder), 3.0 if options.quick else 12.0)))
+        for name in options.only:
+            rows.append(uvloop.run(measure(name, Path(folder), 3.0 if options.quick else 8.0)))
             console.print(rows[-1])
-    text = table(rows)
-    console.print(text)
-    if not options.quick and not options.only:
-        (RESULTS / "transport_abuse.json").write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
-        (RESULTS / "transport_abuse.md").write_text(text)
+    console.print(table(rows, where))
+    if options.quick:
+        return
+    file = RESULTS / "transport_abuse.json"
+    known = {row["attacker"]: row for row in (json.loads(file.read_text())["rows"] if file.exists() else [])}
+    known |= {row["attacker"]: row for row in rows}
+    rows = [known[name] for name in names if name in known]
+    file.write_text(json.dumps({"machine": where, "rows": rows}, indent=1) + "\n")
+    (RESULTS / "transport_abuse.md").write_text(table(rows, where))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Our axon and dendrite for `benchmarks/transport.py`, every limit on, both directions signed and verified.
 
-Roles as in `transport_roles.py`; VARIANT is `plain`. A request is made, signed twice (as evidence and as HTTP),
-answered with a signed response that opens a secret, and checked in full by the client.
+Roles as in `transport_roles.py`; VARIANT is `plain`. A request is made, signed by its call, answered with a signed
+response that opens a secret, and checked in full by the client.
 """
 
 import asyncio

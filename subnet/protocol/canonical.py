@@ -6,7 +6,8 @@ find any field at a constant offset.
 """
 
 import hashlib
-import struct
+import sys
+from array import array
 from collections.abc import Mapping, Sequence
 
 from subnet.errors import ProtocolError
@@ -46,16 +47,16 @@ def token_leaves(tokens: Sequence[int]) -> list[bytes]:
     Leaf i covers tokens 64i to 64i+63: SHA-256(0x00 || i as u32 || 64 token ids as u32), the last leaf padded with
     zeros. The list's length is committed beside the root, so padding cannot be mistaken for tokens.
     """
-    count = len(tokens)
-    padded = -(-count // TOKENS_PER_LEAF) * TOKENS_PER_LEAF
-    raw = struct.pack(f">{padded}I", *tokens, *(0,) * (padded - count))
+    packed = array("I", tokens)
+    if sys.byteorder == "little":
+        packed.byteswap()
+    leaves = -(-len(tokens) // TOKENS_PER_LEAF)
     width = 4 * TOKENS_PER_LEAF
+    raw = packed.tobytes().ljust(leaves * width, b"\x00")
     digest = hashlib.sha256
-    if padded == TOKENS_PER_LEAF:
-        return [digest(b"\x00\x00\x00\x00\x00" + raw).digest()]
     return [
         digest(b"\x00" + index.to_bytes(4, "big") + raw[index * width : (index + 1) * width]).digest()
-        for index in range(padded // TOKENS_PER_LEAF)
+        for index in range(leaves)
     ]
 
 
@@ -71,11 +72,17 @@ def text_digest(text: str) -> bytes:
 
 def extensions_digest(extensions: Mapping[str, bytes]) -> bytes:
     """SHA-256(domain || count u32 || for each entry in order of its key's bytes: SHA-256(key) || SHA-256(value))."""
+    if not extensions:
+        return NO_EXTENSIONS
     entries = sorted((key.encode("utf-8"), value) for key, value in extensions.items())
     leaves = b"".join(sha256(key) + sha256(value) for key, value in entries)
     return sha256(DOMAIN_EXTENSIONS, uint(len(entries), 4), leaves)
 
 
+NO_EXTENSIONS = sha256(DOMAIN_EXTENSIONS, bytes(4))
+
+
 def list_digest(items: Sequence[bytes]) -> bytes:
     """SHA-256(domain || count u32 || SHA-256 of each item), for short lists of records or labels."""
-    return sha256(DOMAIN_LIST, uint(len(items), 4), *(sha256(item) for item in items))
+    digest = hashlib.sha256
+    return sha256(DOMAIN_LIST, uint(len(items), 4), *[digest(item).digest() for item in items])

@@ -5,6 +5,7 @@ order of their declaration.
 """
 
 import re
+from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ JsonValue = Any
 """What `json.loads` returns."""
 
 _SHOWN = 80
+_INT = {int}
 _LABEL = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -83,7 +85,15 @@ def raw(width: int, describe: str = "bytes") -> Kind:
             raise ProtocolError(f"{where} is {size}: expected {width} {describe}")
 
     def from_json(value: JsonValue, where: str) -> bytes:
-        return _from_hex(value, width, width, where)
+        if type(value) is str and len(value) == 2 * width:
+            try:
+                found = bytes.fromhex(value)
+            except ValueError:
+                found = b""
+            # fromhex also takes white space and capitals; writing it again shows them, faster than a pattern.
+            if found.hex() == value:
+                return found
+        raise ProtocolError(f"{where}: expected {width} {describe} as lower-case hexadecimal, got {show(value)}")
 
     return Kind(
         check=check,
@@ -100,7 +110,6 @@ def _from_hex(value: JsonValue, low: int, high: int, where: str) -> bytes:
             found = bytes.fromhex(value)
         except ValueError:
             found = b""
-        # fromhex also takes white space and capitals; writing it again shows them, faster than a pattern.
         if found.hex() == value:
             return found
     raise ProtocolError(f"{where}: expected {low} to {high} bytes as lower-case hexadecimal, got {show(value)}")
@@ -113,8 +122,13 @@ def tokens(low: int, high: int) -> Kind:
         if type(value) is not tuple or not low <= len(value) <= high:
             size = f"{len(value)} tokens" if isinstance(value, tuple) else type(value).__name__
             raise ProtocolError(f"{where} has {size}: expected a tuple of {low} to {high} token ids")
-        # bool is an int to every numeric test, hence the comparison of types.
-        if value and (set(map(type, value)) != {int} or min(value) < 0 or max(value) > limits.MAX_TOKEN_ID):
+        try:
+            array("I", value)
+            # bool is an int to every numeric test, hence the comparison of types.
+            sound = not value or set(map(type, value)) == _INT
+        except (OverflowError, TypeError):
+            sound = False
+        if not sound:
             raise ProtocolError(f"{where} holds a token id that is not an integer from 0 to {limits.MAX_TOKEN_ID}")
 
     def from_json(value: JsonValue, where: str) -> tuple[int, ...]:
@@ -249,13 +263,13 @@ def items(kind: Kind, high: int, low: int = 0) -> Kind:
     def check(value: Any, where: str) -> None:
         if type(value) is not tuple or not low <= len(value) <= high:
             raise ProtocolError(f"{where}: expected a tuple of {low} to {high} items")
-        for index, item in enumerate(value):
-            kind.check(item, f"{where}[{index}]")
+        for item in value:
+            kind.check(item, where)
 
     def from_json(value: JsonValue, where: str) -> tuple[Any, ...]:
         if type(value) is not list or len(value) > high:
             raise ProtocolError(f"{where}: expected an array of {low} to {high} items")
-        return tuple(kind.from_json(item, f"{where}[{index}]") for index, item in enumerate(value))
+        return tuple([kind.from_json(item, where) for item in value])
 
     return Kind(
         check=check,

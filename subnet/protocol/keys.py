@@ -83,6 +83,7 @@ def sign(signer: Signer, digest: bytes) -> bytes:
     return signature
 
 
+@functools.lru_cache(maxsize=16_384)
 def is_weak(key: bytes) -> bool:
     """Whether anybody can sign for this public key: it is a point of small order, and no private key made it."""
     return key[:31] + bytes([key[31] & 0x7F]) in _WEAK_KEYS

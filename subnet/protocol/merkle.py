@@ -73,14 +73,14 @@ def verify_path(leaf: bytes, index: int, size: int, siblings: Sequence[bytes], e
     """
     if not 0 <= index < size or len(leaf) != 32 or any(len(sibling) != 32 for sibling in siblings):
         return False
-    node, used, last = leaf, 0, size - 1
+    node, used, last, sha256 = leaf, 0, size - 1, hashlib.sha256
     while last > 0:
         if index % 2 or index < last:
             if used == len(siblings):
                 return False
             sibling = siblings[used]
             used += 1
-            node = node_hash(sibling, node) if index % 2 else node_hash(node, sibling)
+            node = sha256(b"\x01" + sibling + node if index % 2 else b"\x01" + node + sibling).digest()
         index //= 2
         last //= 2
     return used == len(siblings) and node == expected_root

@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
 
+import orjson
+
 from subnet.errors import ProtocolError
 from subnet.protocol import limits
 from subnet.protocol.fields import JsonValue, Kind
@@ -32,14 +34,14 @@ R = TypeVar("R", bound=Record)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Layout:
-    """A record class taken apart once: what each operation needs of its fields, in declared order."""
+    """A record class taken apart once, with its operations written out field by field."""
 
     kinds: tuple[tuple[str, Kind], ...]
     names: frozenset[str]
-    checks: tuple[tuple[str, Callable[[Any, str], None], str], ...]
-    encoders: tuple[tuple[str, Callable[[Any], JsonValue]], ...]
-    decoders: tuple[tuple[str, Callable[[JsonValue, str], Any], str], ...]
-    canonical: tuple[tuple[str, Callable[[Any], bytes]], ...]
+    check: Callable[[Any], None]
+    to_json: Callable[[Any], dict[str, JsonValue]]
+    from_json: Callable[[dict[str, JsonValue]], Any]
+    canonical: Callable[[Any], bytes]
 
 
 @functools.lru_cache(maxsize=256)
@@ -48,11 +50,23 @@ def _layout(cls: type) -> _Layout:
     return _Layout(
         kinds=found,
         names=frozenset(name for name, _ in found),
-        checks=tuple((name, kind.check, f"{cls.__name__}.{name}") for name, kind in found),
-        encoders=tuple((name, kind.to_json) for name, kind in found),
-        decoders=tuple((name, kind.from_json, f"{cls.__name__}.{name}") for name, kind in found),
-        canonical=tuple((name, kind.canonical) for name, kind in found),
+        check=_written(cls, found, "check", "{call}(r.{name}, {where})", "({all},)"),
+        to_json=_written(cls, found, "to_json", "{name!r}: {call}(r.{name})", "{{{all}}}"),
+        from_json=_written(cls, found, "from_json", "{call}(r[{name!r}], {where})", "cls({all})"),
+        canonical=_written(cls, found, "canonical", "{call}(r.{name})", "join(({all},))"),
     )
+
+
+def _written(cls: type, found: tuple[tuple[str, Kind], ...], operation: str, each: str, whole: str) -> Callable:
+    """One operation on all fields of a record as a single expression, as `dataclasses` writes constructors: a loop over
+    the fields costs as much as what it does."""
+    names: dict[str, Any] = {"cls": cls, "join": b"".join}
+    parts = []
+    for name, kind in found:
+        names[f"do_{name}"] = getattr(kind, operation)
+        parts.append(each.format(name=name, call=f"do_{name}", where=repr(f"{cls.__name__}.{name}")))
+    written: Callable = eval(f"lambda r: {whole.format(all=', '.join(parts))}", names)
+    return written
 
 
 def kinds(cls: type) -> tuple[tuple[str, Kind], ...]:
@@ -62,18 +76,17 @@ def kinds(cls: type) -> tuple[tuple[str, Kind], ...]:
 
 def check_record(record: Record) -> None:
     """Check every field; call it from `__post_init__`, so that no record out of range exists in memory."""
-    for name, check, where in _layout(type(record)).checks:
-        check(getattr(record, name), where)
+    _layout(type(record)).check(record)
 
 
 def canonical_bytes(record: Record) -> bytes:
     """The record's canonical bytes, without a domain: fields in declared order."""
-    return b"".join([convert(getattr(record, name)) for name, convert in _layout(type(record)).canonical])
+    return _layout(type(record)).canonical(record)
 
 
 def to_json(record: Record) -> dict[str, JsonValue]:
     """The record as plain JSON values, fields in declared order."""
-    return {name: convert(getattr(record, name)) for name, convert in _layout(type(record)).encoders}
+    return _layout(type(record)).to_json(record)
 
 
 def from_json(cls: type[R], value: JsonValue) -> R:
@@ -86,7 +99,7 @@ def from_json(cls: type[R], value: JsonValue) -> R:
         shown = [f"{name:.40}" for name in unknown]
         raise MalformedMessage(f"{cls.__name__}: missing fields {missing}, unknown fields {shown}")
     try:
-        return cls(**{name: convert(value[name], where) for name, convert, where in layout.decoders})
+        return layout.from_json(value)
     except MalformedMessage:
         raise
     except ProtocolError as error:
@@ -111,7 +124,7 @@ def nested(cls: type[R]) -> Kind:
 
 def encode(record: Record) -> bytes:
     """Compact JSON in UTF-8. Equal records always give equal bytes."""
-    return json.dumps(to_json(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    return orjson.dumps(to_json(record))
 
 
 def decode(cls: type[R], data: bytes, max_bytes: int = limits.MAX_BODY_BYTES) -> R:
@@ -120,34 +133,72 @@ def decode(cls: type[R], data: bytes, max_bytes: int = limits.MAX_BODY_BYTES) ->
 
 
 def loads(data: bytes, max_bytes: int) -> JsonValue:
-    """Parse strict JSON: UTF-8, no duplicate names, no floats, no NaN, bounded size and depth."""
+    """Parse strict JSON: UTF-8, no duplicate names, no NaN, bounded size and depth.
+
+    A negative number or one with a fraction may pass here: there is no kind of field that takes it.
+    """
     if len(data) > max_bytes:
         raise MalformedMessage(f"message has {len(data)} bytes: at most {max_bytes} are allowed")
+    _check_depth(data)
     try:
-        source = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise MalformedMessage(f"message is not UTF-8: {error.reason} at byte {error.start}") from None
-    _check_depth(source)
-    try:
-        return _DECODER.decode(source)
+        value = orjson.loads(data)
+        if _surely_strict(data, value):
+            return value
+        return _STRICT.decode(data.decode("utf-8"))
     except MalformedMessage:
         raise
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise MalformedMessage(f"message is not JSON: {error!s:.200}") from None
 
 
-def _check_depth(source: str) -> None:
+def _surely_strict(data: bytes, value: JsonValue) -> bool:
+    """Whether no name is given twice and no zero has a minus sign: what the fast parser lets through and no field would
+    refuse afterwards.
+
+    A name that is given twice drops a string, so that fewer are left than the quotes delimit. Where an escaped
+    backslash makes it hard to say which quotes delimit, this says no, and the slow parser looks.
+    """
+    if b"-" in data and b"-0" in data:
+        return False
+    quotes = data.count(b'"')
+    if b"\\" in data:
+        if b"\\\\" in data:
+            return False
+        quotes -= data.count(b'\\"')
+    return quotes == 2 * _strings(value)
+
+
+def _strings(value: JsonValue) -> int:
+    """At most the number of strings in a JSON value, names included."""
+    if type(value) is str:
+        return 1
+    found = 0
+    if type(value) is dict:
+        found = len(value)
+        value = value.values()
+    elif type(value) is not list or (value and type(value[0]) is int):
+        return 0
+    for item in value:
+        kind = type(item)
+        if kind is str:
+            found += 1
+        elif kind is not int:
+            found += _strings(item)
+    return found
+
+
+def _check_depth(data: bytes) -> None:
     # Opening brackets bound the depth, so most messages need no closer look.
-    if source.count("[") + source.count("{") <= limits.MAX_JSON_DEPTH:
+    if data.count(b"[") + data.count(b"{") <= limits.MAX_JSON_DEPTH:
         return
     depth = 0
-    for found in _STRING_OR_BRACKET.finditer(source):
+    for found in _STRING_OR_BRACKET.finditer(data):
         token = found.group()
-        if token in "[{":
+        if token in b"[{":
             depth += 1
             if depth > limits.MAX_JSON_DEPTH:
                 raise MalformedMessage(f"message nests deeper than {limits.MAX_JSON_DEPTH} levels")
-        elif token in "]}":
+        elif token in b"]}":
             depth -= 1
 
 
@@ -159,10 +210,16 @@ def _unique(pairs: list[tuple[str, JsonValue]]) -> Mapping[str, JsonValue]:
 
 
 def _refuse(number: str) -> NoReturn:
-    raise MalformedMessage(f"number {number:.40} is not an integer: the protocol has only integers")
+    raise MalformedMessage(f"number {number:.40} is not an unsigned integer: the protocol has no others")
+
+
+def _unsigned(number: str) -> int:
+    if number.startswith("-"):
+        _refuse(number)
+    return int(number)
 
 
 # The closing quote is optional and the repetition possessive: an unterminated string is consumed to its end in one
 # pass, so that no message makes the expression try again from every quote in it.
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse)
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_unsigned, parse_float=_refuse, parse_constant=_refuse)

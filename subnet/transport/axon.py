@@ -6,10 +6,9 @@ caller policy, nonce, per-hotkey limit, slots, parse, handler, answer. (The head
 """
 
 import asyncio
-import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -88,7 +87,8 @@ HOTKEY_RATE = Rate(per_second=50.0, burst=400)
 
 @dataclass(frozen=True, slots=True)
 class AxonLimits:
-    """Limits of one axon process. Seconds bound a whole request, its answer included."""
+    """Limits of one axon process. `seconds` bound the work on a request and the sending of its answer; how long the
+    request may take to arrive is a limit of its connection."""
 
     address_rate: Rate = ADDRESS_RATE
     hotkey_rate: Rate = HOTKEY_RATE
@@ -104,7 +104,22 @@ class _Slots:
     """Handlers at work, in all and by caller."""
 
     total: int = 0
-    by_hotkey: Counter[str] = field(default_factory=Counter)
+    by_hotkey: dict[str, int] = field(default_factory=dict)
+
+    def take(self, hotkey: str, limits: AxonLimits) -> bool:
+        """Whether there was a slot for this caller; `give_back` it if so."""
+        mine = self.by_hotkey.get(hotkey, 0)
+        if self.total >= limits.in_flight or mine >= limits.in_flight_per_hotkey:
+            return False
+        self.total += 1
+        self.by_hotkey[hotkey] = mine + 1
+        return True
+
+    def give_back(self, hotkey: str) -> None:
+        self.total -= 1
+        self.by_hotkey[hotkey] -= 1
+        if not self.by_hotkey[hotkey]:
+            del self.by_hotkey[hotkey]
 
 
 class Axon:
@@ -129,7 +144,7 @@ class Axon:
         self._addresses = Buckets(self.limits.address_rate)
         self._hotkeys = Buckets(self.limits.hotkey_rate)
         self._slots = _Slots()
-        self._routes: dict[str, Callable[[Call, bytes, Receive, _Answer], Awaitable[None]]] = {
+        self._routes: dict[str, Callable[[Call, bytes, _Answer], Coroutine[Any, Any, None]]] = {
             paths.HELLO: self._hello,
             paths.STANDING: self._standing,
         }
@@ -143,8 +158,7 @@ class Axon:
         """Answer one request. Everything that can go wrong ends here, counted and answered with a fault."""
         answer = _Answer(send)
         try:
-            async with asyncio.timeout(self.limits.seconds):
-                await self._serve(scope, receive, answer)
+            await self._serve(scope, receive, answer)
             self.outcomes["ok"] += 1
         except Refused as refused:
             await self._fault(answer, refused.fault)
@@ -169,9 +183,7 @@ class Axon:
         client = scope.get("client")
         address = address_key(client[0]) if client else "local"
         now = asyncio.get_running_loop().time()
-        wait = self._addresses.wait_ms(address, now)
-        if wait:
-            raise Refused("rate_limited", "too many requests from this address", min(wait, limits.MAX_RETRY_AFTER_MS))
+        self._check_rate(self._addresses.wait_ms(address, now), "address")
         path = scope["path"]
         if path == paths.PING:
             await self._ping(scope["method"], answer)
@@ -182,7 +194,10 @@ class Axon:
         if scope["method"] != "POST":
             raise Refused("method_not_allowed", "this path takes POST only")
         claim, streamed = self._check_head(scope["headers"])
+        # Only a look at the claimed caller, which spends nothing of it: who has nothing left need not send a body.
+        self._check_rate(self._hotkeys.wait_ms(claim.hotkey, now, take=False), "hotkey")
         body = await _read_body(receive, self.limits.body_bytes)
+        answer.body_read = True
         btauth.verify(claim, body, method="POST", path=path, self_hotkey=self._hotkey)
         refusal = self._admit(claim.hotkey)
         if refusal is not None:
@@ -191,22 +206,23 @@ class Axon:
         if prove is not None:
             prove()
         self._spend_nonce(claim)
-        wait = self._hotkeys.wait_ms(claim.hotkey, now)
-        if wait:
-            raise Refused("rate_limited", "too many requests of this hotkey", min(wait, limits.MAX_RETRY_AFTER_MS))
+        self._check_rate(self._hotkeys.wait_ms(claim.hotkey, now), "hotkey")
         call = Call(claim.hotkey, keys.public_key(claim.hotkey), address, claim, path, streamed)
-        with self._slot(call.hotkey):
-            await route(call, body, receive, answer)
+        slots = self._slots
+        if not slots.take(call.hotkey, self.limits):
+            raise Refused("overloaded", "all slots are taken", self.limits.overloaded_retry_ms)
+        try:
+            await _watched(route(call, body, answer), receive, self.limits.seconds)
+        finally:
+            slots.give_back(call.hotkey)
 
     def _check_head(self, headers: list[tuple[bytes, bytes]]) -> tuple[btauth.Claim, bool]:
         """Shapes of the headers that decide how the body is read, each given at most once; then the gate. Also whether
         the caller accepts a stream."""
-        seen: dict[bytes, bytes] = {}
-        for name, value in headers:
-            if name in _SINGLE:
-                if name in seen:
-                    raise Refused("malformed", f"header {name.decode()} is given twice")
-                seen[name] = value
+        given = [pair for pair in headers if pair[0] in _SINGLE]
+        seen = dict(given)
+        if len(seen) != len(given):
+            raise Refused("malformed", f"one of these headers is given twice: {_SINGLE_NAMES}")
         if seen.get(b"content-type") != b"application/json":
             raise Refused("unsupported_media_type", "content-type must be exactly application/json")
         if b"content-encoding" in seen:
@@ -215,6 +231,10 @@ class Axon:
         if length is not None and (not length.isdigit() or len(length) > 12 or int(length) > self.limits.body_bytes):
             raise Refused("too_large", f"a body may have {self.limits.body_bytes} bytes")
         return btauth.gate(headers), seen.get(b"accept") == _STREAM_TYPE
+
+    def _check_rate(self, wait_ms: int, whose: str) -> None:
+        if wait_ms:
+            raise Refused("rate_limited", f"too many requests of this {whose}", min(wait_ms, limits.MAX_RETRY_AFTER_MS))
 
     def _spend_nonce(self, claim: btauth.Claim) -> None:
         try:
@@ -225,39 +245,24 @@ class Axon:
         if not fresh:
             raise Refused("replayed", "this nonce was already used: sign each attempt anew")
 
-    @contextlib.contextmanager
-    def _slot(self, hotkey: str) -> Any:
-        slots = self._slots
-        if slots.total >= self.limits.in_flight or slots.by_hotkey[hotkey] >= self.limits.in_flight_per_hotkey:
-            raise Refused("overloaded", "all slots are taken", self.limits.overloaded_retry_ms)
-        slots.total += 1
-        slots.by_hotkey[hotkey] += 1
-        try:
-            yield
-        finally:
-            slots.total -= 1
-            slots.by_hotkey[hotkey] -= 1
-            if not slots.by_hotkey[hotkey]:
-                del slots.by_hotkey[hotkey]
-
     async def _ping(self, method: str, answer: "_Answer") -> None:
         if method != "GET":
             raise Refused("method_not_allowed", "this path takes GET only")
         await answer.json(b'{"protocol":"assay","versions":[1],"hotkey":"' + self._hotkey.encode() + b'"}')
 
-    async def _hello(self, call: Call, body: bytes, receive: Receive, answer: "_Answer") -> None:
+    async def _hello(self, call: Call, body: bytes, answer: "_Answer") -> None:
         hello = records.decode(Hello, body)
         self._check_network(hello.genesis, hello.netuid)
-        await answer.json(records.encode(await _unless_gone(self._handlers.hello(call, hello), receive)))
+        await answer.json(records.encode(await self._handlers.hello(call, hello)))
 
-    async def _standing(self, call: Call, body: bytes, receive: Receive, answer: "_Answer") -> None:
+    async def _standing(self, call: Call, body: bytes, answer: "_Answer") -> None:
         signed = records.decode(SignedStanding, body)
         standing = signed.standing
         self._check_network(standing.genesis, standing.netuid)
         if standing.validator != call.public_key or standing.miner != self.identity.hotkey:
             raise Refused("malformed", "a standing must be by its sender and about this miner")
         signed.require_valid()
-        await _unless_gone(self._handlers.standing(call, signed), receive)
+        await self._handlers.standing(call, signed)
         await answer.json(b"{}")
 
     def _request(self, call: Call, body: bytes) -> SignedRequest:
@@ -287,36 +292,23 @@ class Axon:
                 "wrong_network", f"this miner serves subnet {self.identity.netuid} of another chain or netuid"
             )
 
-    async def _complete(self, call: Call, body: bytes, receive: Receive, answer: "_Answer") -> None:
-        request = self._request(call, body)
-        if call.streamed:
-            await self._stream(call, request, receive, answer)
-            return
-
-        async def last() -> SignedResponse:
-            async with contextlib.aclosing(self._handlers.complete(call, request)) as events:
-                async for event in events:
-                    if isinstance(event, SignedResponse):
-                        return event
-            raise RuntimeError("the completion handler ended without a signed response")
-
-        await answer.json(records.encode(await _unless_gone(last(), receive)))
-
-    async def _stream(self, call: Call, request: SignedRequest, receive: Receive, answer: "_Answer") -> None:
-        async def run() -> None:
-            async with contextlib.aclosing(self._handlers.complete(call, request)) as events:
-                async for event in events:
+    async def _complete(self, call: Call, body: bytes, answer: "_Answer") -> None:
+        events = self._handlers.complete(call, self._request(call, body))
+        try:
+            async for event in events:
+                if call.streamed:
                     await answer.line(encode_event(event))
-                    if isinstance(event, SignedResponse):
-                        await answer.end()
-                        return
-            raise RuntimeError("the completion handler ended without a signed response")
-
-        await _unless_gone(run(), receive)
+                if isinstance(event, SignedResponse):
+                    await (answer.end() if call.streamed else answer.json(records.encode(event)))
+                    return
+        finally:
+            await events.aclose()
+        raise RuntimeError("the completion handler ended without a signed response")
 
 
 _STREAM_TYPE = paths.STREAM_TYPE.encode()
 _SINGLE = frozenset({b"accept", b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"host"})
+_SINGLE_NAMES = ", ".join(sorted(name.decode() for name in _SINGLE))
 
 
 class _Disconnected(Exception):
@@ -346,8 +338,8 @@ async def _read_body(receive: Receive, cap: int) -> bytes:
 _WATCH_AFTER_SECONDS = 0.02
 
 
-async def _unless_gone(work: Any, receive: Receive) -> Any:
-    """Await the work, but cancel it once the caller disconnects.
+async def _watched(work: Coroutine[Any, Any, None], receive: Receive, seconds: float) -> None:
+    """Await the work, but cancel it once the caller is gone or the deadline has passed.
 
     The watch starts only for work that takes longer than a moment: most answers never pay for it.
     """
@@ -355,13 +347,17 @@ async def _unless_gone(work: Any, receive: Receive) -> Any:
     assert task is not None
     loop = asyncio.get_running_loop()
     watcher: asyncio.Task[None] | None = None
-    gone = False
+    ended: Exception | None = None
 
     async def watch() -> None:
-        nonlocal gone
-        while (await receive())["type"] != "http.disconnect":
-            continue
-        gone = True
+        nonlocal ended
+        try:
+            async with asyncio.timeout(seconds - _WATCH_AFTER_SECONDS):
+                while (await receive())["type"] != "http.disconnect":
+                    continue
+            ended = _Disconnected()
+        except TimeoutError as error:
+            ended = error
         task.cancel()
 
     def start() -> None:
@@ -370,10 +366,10 @@ async def _unless_gone(work: Any, receive: Receive) -> Any:
 
     timer = loop.call_later(_WATCH_AFTER_SECONDS, start)
     try:
-        return await work
+        await work
     except asyncio.CancelledError:
-        if gone and task.uncancel() == 0:
-            raise _Disconnected from None
+        if ended is not None and task.uncancel() == 0:
+            raise ended from None
         raise
     finally:
         timer.cancel()
@@ -388,6 +384,7 @@ class _Answer:
         self._send = send
         self._started = False
         self._finished = False
+        self.body_read = False
 
     async def json(self, body: bytes, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         self._started = self._finished = True
@@ -416,12 +413,10 @@ class _Answer:
         headers: tuple[tuple[bytes, bytes], ...] = ()
         if fault.retry_after_ms:
             headers = ((b"retry-after", str(-(-fault.retry_after_ms // 1000)).encode()),)
-        if fault.code in _CLOSING:
+        if not self.body_read or fault.code in _CLOSING:
             # The body may still be arriving: closing spares us from reading it to its end.
             headers = (*headers, (b"connection", b"close"))
         await self.json(records.encode(fault), fault.status, headers)
 
 
-_CLOSING = frozenset(
-    {"too_large", "timeout", "unsupported_media_type", "not_found", "method_not_allowed", "unauthenticated", "internal"}
-)
+_CLOSING = frozenset({"timeout", "unauthenticated", "internal"})

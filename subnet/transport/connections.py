@@ -113,6 +113,7 @@ class _Joined:
         self._transport = transport
         self._loop = loop
         self._pending: list[bytes] = []
+        self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
         if not self._pending:
@@ -205,16 +206,16 @@ class GuardedProtocol(HttpToolsProtocol):
     def _prove(self) -> None:
         self._gatekeeper.prove(self)
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
-        if len(self.headers) > self._gatekeeper.limits.headers:
-            self._turn_away("head_too_large", _HEAD_TOO_LARGE)
-
     def on_headers_complete(self) -> None:
         self._in_head = False
         if self.transport.is_closing():
             return
-        if sum(len(name) + len(value) for name, value in self.headers) > self._gatekeeper.limits.head_bytes:
+        limits = self._gatekeeper.limits
+        # What arrived in the head's packets bounds its size; only where body bytes share them is it worth adding up.
+        if len(self.headers) > limits.headers or (
+            self._head_bytes > limits.head_bytes
+            and sum(len(name) + len(value) for name, value in self.headers) > limits.head_bytes
+        ):
             self._turn_away("head_too_large", _HEAD_TOO_LARGE)
             return
         self._expect_within(self._gatekeeper.limits.body_seconds)

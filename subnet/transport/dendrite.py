@@ -277,7 +277,7 @@ class Dendrite:
                 self._pool.release(target, exchange)
 
     def _request(self, peer: Peer, target: Target, path: str, body: bytes | None, accept: str) -> bytes:
-        common = f"host: {target.authority}\r\nuser-agent: assay/1\r\naccept: {accept}\r\naccept-encoding: identity\r\n"
+        common = f"host: {target.authority}\r\naccept: {accept}\r\naccept-encoding: identity\r\n"
         if body is None:
             return f"GET {path} HTTP/1.1\r\n{common}\r\n".encode()
         signed = btauth.sign(self._signer, method="POST", path=path, body=body, receiver=keys.ss58_address(peer.hotkey))

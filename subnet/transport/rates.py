@@ -29,14 +29,16 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._levels)
 
-    def wait_ms(self, key: str, now: float) -> int:
-        """Take one token; 0 if there was one, else the milliseconds until there is (at least 1)."""
+    def wait_ms(self, key: str, now: float, *, take: bool = True) -> int:
+        """Take one token (or only look); 0 if there was one, else the milliseconds until there is, at least 1."""
         burst = float(self._rate.burst)
         level, since = self._levels.get(key, (burst, now))
         level = min(burst, level + max(0.0, now - since) * self._rate.per_second)
         if level < 1.0:
             # Not recorded: the level is recomputed from the last token taken.
             return max(1, math.ceil((1.0 - level) / self._rate.per_second * 1000))
+        if not take:
+            return 0
         self._levels[key] = (level - 1.0, now)
         self._levels.move_to_end(key)
         if len(self._levels) > self._capacity:

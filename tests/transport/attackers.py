@@ -17,7 +17,7 @@ from typing import Any
 from subnet.protocol import encode, paths
 from subnet.protocol.handshake import Hello
 from subnet.transport import btauth
-from tests.transport.axon_process import MINER, MINER_KEY, STRANGER, VALIDATOR
+from tests.transport.axon_process import MINER, MINER_KEY, RIVAL, STRANGER, VALIDATOR
 from tests.transport.miner_double import GENESIS, NETUID, make_request
 
 Seen = Counter[str]
@@ -226,12 +226,14 @@ async def one_address(port: int, seconds: float) -> Seen:
 
 
 def _parsed(name: str, bodies: list[bytes], extra: dict[str, str] | None = None) -> Attacker:
+    """Sends these bodies as another validator than the honest one, so that only its own share is spent."""
+
     async def attack(port: int, seconds: float) -> Seen:
         turn = itertools.cycle(bodies)
 
         async def attempt(seen: Seen) -> None:
             body = next(turn)
-            status, _ = await exchange(port, signed_head(body, extra=extra) + body)
+            status, _ = await exchange(port, signed_head(body, signer=RIVAL, extra=extra) + body)
             seen[str(status)] += 1
 
         return await _until(seconds, attempt, parallel=4)

@@ -30,6 +30,7 @@ from tests.transport.miner_double import GENESIS, NETUID, MinerDouble, keypair
 
 MINER = keypair("//AxonMiner")
 VALIDATOR = keypair("//AxonValidator")
+RIVAL = keypair("//AxonRival")
 POOR = keypair("//AxonPoor")
 DENIED = keypair("//AxonDenied")
 STRANGER = keypair("//AxonStranger")
@@ -37,6 +38,7 @@ MINER_KEY = bytes(MINER.public_key)
 
 CALLERS = {
     VALIDATOR.ss58_address: Caller(stake_rao=10**15, validator_permit=True),
+    RIVAL.ss58_address: Caller(stake_rao=10**15, validator_permit=True),
     POOR.ss58_address: Caller(stake_rao=1, validator_permit=False),
     DENIED.ss58_address: Caller(stake_rao=10**15, validator_permit=True),
 }

@@ -18,6 +18,7 @@ from tests.transport.axon_process import (
     DENIED,
     MINER_KEY,
     POOR,
+    RIVAL,
     STRANGER,
     VALIDATOR,
     AxonProcess,
@@ -215,3 +216,22 @@ async def test_overload_is_503_with_a_retry_time_and_says_nothing_false(tmp_path
                 assert outcome.fault.code == "overloaded" and outcome.fault.retry_after_ms > 0
             later = await dendrite.complete(peer, make_request(VALIDATOR, MINER_KEY, 9), commitment, seconds=10)
             assert later.ok
+
+
+async def test_flooder_who_has_spent_its_rate_is_refused_before_its_body_and_cannot_spend_anothers(
+    tmp_path: Path,
+) -> None:
+    with axon_process(tmp_path / "nonces", hotkey_rate=2) as process:
+        for expected in [200] * 4 + [429]:
+            status, _ = await exchange(process.port, signed_head(HELLO, signer=RIVAL) + HELLO)
+            assert status == expected
+        # Not a byte of the announced body is sent, or waited for.
+        status, fault = await exchange(process.port, signed_head(b"x" * 1_000_000, signer=RIVAL))
+        assert (status, fault["code"]) == (429, "rate_limited")
+        # The attack: who cannot sign for a validator names it all the same, so that it has nothing left.
+        for _ in range(20):
+            forged = signed_head(HELLO, signer=RIVAL, extra={"X-Bittensor-Hotkey": VALIDATOR.ss58_address})
+            status, _ = await exchange(process.port, forged + HELLO)
+            assert status == 401
+        status, _ = await exchange(process.port, signed_head(HELLO) + HELLO)
+        assert status == 200

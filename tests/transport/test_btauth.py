@@ -2,6 +2,7 @@ import time
 from typing import Any
 
 import pytest
+from bittensor import http_auth
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -116,13 +117,30 @@ def test_nonces_are_remembered_for_at_least_twice_the_window() -> None:
     assert btauth.NONCE_RETENTION_SECONDS >= 2 * (btauth.MAX_AGE_SECONDS + btauth.ALLOWED_SKEW_SECONDS)
 
 
-def test_a_later_sdk_that_asks_for_the_scheme_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: dict[str, Any] = {}
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_the_sdk_verifies_what_we_sign_and_we_verify_what_it_signs(scheme: int) -> None:
+    signer = keypair("//Parity", scheme)
+    where = {"method": "POST", "path": "/p", "body": BODY}
+    ours = btauth.sign(signer, receiver=MINER.ss58_address, **where)  # type: ignore[arg-type]
+    caller = http_auth.verify(
+        ours, BODY, method="POST", path="/p", self_hotkey_ss58=MINER.ss58_address,
+        nonce_store=http_auth.InMemoryNonceStore(),
+    )  # fmt: skip
+    assert (caller.hotkey_ss58, caller.crypto_type) == (signer.ss58_address, scheme)
+    theirs = http_auth.sign(signer, receiver_ss58=MINER.ss58_address, **where)  # type: ignore[arg-type]
+    assert verify([(name.lower().encode(), value.encode()) for name, value in theirs.items()]).scheme == scheme
 
-    def later(headers: Any, body: bytes, *, crypto_type: int, **rest: Any) -> None:
-        told.update(rest, crypto_type=crypto_type)
 
-    monkeypatch.setattr(btauth.http_auth, "verify", later)
-    monkeypatch.setattr(btauth, "_SCHEME_PARAMETER", btauth.scheme_parameter(later))
-    verify(signed())
-    assert told["crypto_type"] == 1 and told["self_hotkey_ss58"] == MINER.ss58_address
+@given(st.sampled_from(range(6)), st.binary(min_size=1, max_size=70))
+def test_fuzz_whatever_we_admit_the_sdk_admits(index: int, value: bytes) -> None:
+    headers = signed()
+    headers[index % len(headers)] = (headers[index % len(headers)][0], value)
+    try:
+        verify(headers)
+    except Refused:
+        return
+    text = {name.decode(): found.decode() for name, found in headers}
+    http_auth.verify(
+        text, BODY, method="POST", path="/p", self_hotkey_ss58=MINER.ss58_address,
+        nonce_store=http_auth.InMemoryNonceStore(),
+    )  # fmt: skip
