@@ -162,6 +162,19 @@ def table(rows: list[dict[str, Any]], fanout: list[float], where: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def short(rows: list[dict[str, Any]], where: str) -> str:
+    """The table of the README: 1 KB bodies, 16 at once."""
+    shown = [row for row in rows if (row["body_bytes"], row["concurrency"]) == (1_024, 16)]
+    lines = ["| transport | signed | requests/s | p50 ms | p99 ms | CPU ms, both sides |", "|---|---|---|---|---|---|"]
+    lines += [
+        "| {contender} | {signs} | {requests_per_second:,.0f} | {p50_ms} | {p99_ms} | {cpu:.2f} |".format(
+            **row, cpu=row["client_cpu_ms"] + row["server_cpu_ms"]
+        )
+        for row in shown
+    ]
+    return "\n".join([*lines, "", f"Bodies of 1 KB, 16 requests at once; {where}."]) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few requests, one body size, concurrency 16")
@@ -194,6 +207,7 @@ def main() -> None:
         facts = {"machine": where, "seconds": round(time.monotonic() - started), "rows": rows, "fanout_s": fanout}
         (RESULTS / "transport.json").write_text(json.dumps(facts, indent=1) + "\n")
         (RESULTS / "transport.md").write_text(text)
+        (RESULTS / "transport_short.md").write_text(short(rows, where))
 
 
 if __name__ == "__main__":

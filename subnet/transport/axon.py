@@ -87,8 +87,11 @@ HOTKEY_RATE = Rate(per_second=50.0, burst=400)
 
 @dataclass(frozen=True, slots=True)
 class AxonLimits:
-    """Limits of one axon process. `seconds` bound the work on a request and the sending of its answer; how long the
-    request may take to arrive is a limit of its connection."""
+    """Limits of one axon process: only nonces are shared, so N processes on one socket allow N times as much.
+
+    `seconds` bound the work on a request and the sending of its answer; how long the request may take to arrive is a
+    limit of its connection.
+    """
 
     address_rate: Rate = ADDRESS_RATE
     hotkey_rate: Rate = HOTKEY_RATE
