@@ -9,6 +9,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from subnet.config.gates import GATES, GateModes, gate_modes
 from subnet.config.setting import option
 from subnet.errors import ConfigError
 
@@ -177,7 +178,9 @@ class MinerRole:
 @dataclass(frozen=True, slots=True)
 class ValidatorRole:
     sample: int = option(0, "miners asked in a round; 0 asks all of them")
-    requests: int = option(1, "requests to every chosen miner in a round")
+    requests: int = option(1, "requests to every chosen miner in a round, at least")
+    max_requests: int = option(16, "and at most: as many as it offers to work on at once, so that its capacity shows")
+    scored: int = option(2, "answers of a miner in a round whose quality is scored, chosen after they are in")
     round_blocks: int = option(5, "a new round starts every so many blocks")
     open_rounds: int = option(3, "rounds that may be under way at once; 0 asks nobody")
     select_after_blocks: int = option(2, "blocks between the round's root and the block whose hash selects")
@@ -197,7 +200,9 @@ class ValidatorRole:
     commit_blocks: int = option(100, "commit the ledger's root at most every so many blocks")
     reward: str = option("default", "reward model: default, handmade, text, hf:<manifest>, or mix:a=0.7,b=0.3")
     version_key: int = option(0, "version key of the weights; 0 takes the subnet's own")
-    shadow: tuple[str, ...] = option((), "gates recorded but not enforced: verdict, latency, early_end, reward, peers")
+    gate: tuple[str, ...] = option(
+        (), f"name=mode of a gate: off, shadow (recorded only) or enforce, the default; gates are {', '.join(GATES)}"
+    )
     peers: bool = option(True, "fetch other validators' bundles and replay them")
     serve: bool = option(True, "publish an axon that serves bundles and the ledger to other validators and miners")
     allow_private: bool = option(False, "ask axons at private and loopback addresses (local subnets only)")
@@ -206,7 +211,8 @@ class ValidatorRole:
 
     def __post_init__(self) -> None:
         for name, low, high in (
-            ("sample", 0, 4096), ("requests", 1, 64), ("round_blocks", 1, 100_000), ("open_rounds", 0, 64),
+            ("sample", 0, 4096), ("requests", 1, 64), ("max_requests", 1, 256), ("scored", 1, 256),
+            ("round_blocks", 1, 100_000), ("open_rounds", 0, 64),
             ("select_after_blocks", 1, 1000), ("request_timeout_s", 0.1, 3600), ("max_tokens", 1, 32768),
             ("prompt_tokens", 1, 32768), ("check_rate", 0, 1), ("replay_batch", 1, 256),
             ("replay_timeout_s", 1, 86400), ("threshold", 10, 1e30), ("slash_blocks", 1, 10**8),
@@ -215,9 +221,12 @@ class ValidatorRole:
             ("ready_blocks", 1, 10**7), ("commit_blocks", 1, 10**7), ("version_key", 0, 2**63), ("drain_s", 0, 3600),
         ):  # fmt: skip
             _in_range("validator." + name, getattr(self, name), low, high)
-        unknown = set(self.shadow) - {"verdict", "latency", "early_end", "reward", "peers"}
-        if unknown:
-            raise ConfigError(f"--validator.shadow: {', '.join(sorted(unknown))} is not a gate")
+        gate_modes(self.gate)
+
+    @property
+    def gates(self) -> GateModes:
+        """The mode of every gate."""
+        return gate_modes(self.gate)
 
 
 @dataclass(frozen=True, slots=True)

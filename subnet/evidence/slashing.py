@@ -59,6 +59,7 @@ class Reason(IntEnum):
     WRONG_MODEL = 209
     WRONG_REQUEST = 210
     DROPPED = 211
+    SUSPECT_PREFIX = 212
 
     ABSTAINED = 300
     NOT_ENOUGH = 301
@@ -96,7 +97,10 @@ _TEXTS = {
     Reason.BAD_LENGTH: "The number of tokens or the reason to finish contradicts the request.",
     Reason.WRONG_MODEL: "You serve another model id than the one asked for.",
     Reason.WRONG_REQUEST: "The answer is bound to another request.",
-    Reason.DROPPED: "The connection ended before the answer was signed: the prefix is scored as it stands.",
+    Reason.DROPPED: "The connection ended before the answer was signed: it counts as zero, and what was streamed of it "
+    "is replayed.",
+    Reason.SUSPECT_PREFIX: "What you streamed before the connection ended is not what the model draws, or the answer "
+    "took it back: nobody is accused by that, but all of your answers are checked for a while.",
     Reason.ABSTAINED: "The validator could not check this answer, for a reason of its own. It costs you nothing.",
     Reason.NOT_ENOUGH: "There is too little verified information for a verdict yet. It costs you nothing.",
 }

@@ -57,6 +57,7 @@ class Setting:
         """A validator's settings for a run of minutes: everything is checked, weights follow every epoch."""
         settings = {
             "requests": 1,
+            "max_requests": 1,
             "max_tokens": 24,
             "round_blocks": 6,
             "request_timeout_s": REQUEST_TIMEOUT_S,

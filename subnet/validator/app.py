@@ -41,6 +41,7 @@ from subnet.validator.organic import Organic
 from subnet.validator.peers import LedgerPublisher, PeerClient, Peers
 from subnet.validator.profiles import profile_of
 from subnet.validator.public import find_bundle, public_routes
+from subnet.validator.punishing import Punisher
 from subnet.validator.questions import Network
 from subnet.validator.replay_client import ReplayClient
 from subnet.validator.replayer import Ready, Setup
@@ -145,27 +146,29 @@ class ValidatorApp:
                 tokenize, prompt_tokens=config.validator.prompt_tokens, max_tokens=config.validator.max_tokens,
                 model=self._manifest.name,
             )  # fmt: skip
+            accuser = Accuser(self._store, Maker(self._manifest, self._hotkey, ready.software))
+            punisher = Punisher(self._store, accuser, self._bench)
             self._rounds = Rounds(
                 role=config.validator, chain=self._chain, store=self._store,
                 asker=Asker(dendrite, network, self._store, lambda: self._clock.doubtful, self._newest_block),
                 replay=self._replay,
-                accuser=Accuser(self._store, Maker(self._manifest, self._hotkey, ready.software)), network=network,
+                punisher=punisher, network=network,
                 signer=self._hotkey, tokenize=tokenize,
                 bench=self._bench, rate_of=self._rate_of, on_settled=self._settled,
                 profile=self._organic.profile,
             )  # fmt: skip
-            self._peers = self._make_peers(self._rounds, genesis)
+            self._peers = self._make_peers(punisher, genesis)
             self._ledger = LedgerPublisher(
                 self._chain, self._store, config.netuid, self._hotkey, config.validator.commit_blocks
             )
             await self._run_with(self._rounds)
 
-    def _make_peers(self, rounds: Rounds, genesis: bytes) -> Peers:
+    def _make_peers(self, punisher: Punisher, genesis: bytes) -> Peers:
         role = self._config.validator
         return Peers(
-            chain=self._chain, store=self._store, rounds=rounds, replay=self._replay,
+            chain=self._chain, store=self._store, punisher=punisher, replay=self._replay,
             netuid=self._config.netuid, genesis=genesis, hotkey=self._hotkey, client=PeerClient(role.allow_private),
-            every_blocks=role.commit_blocks, deadline_s=role.replay_timeout_s, enforce="peers" not in role.shadow,
+            every_blocks=role.commit_blocks, deadline_s=role.replay_timeout_s, gate=role.gates.mode("peers"),
         )  # fmt: skip
 
     async def _run_with(self, rounds: Rounds) -> None:
@@ -270,13 +273,15 @@ class ValidatorApp:
         me = self._membership.me
         return Bench(
             bytes(self._hotkey.public_key), int(me.stake * 1e9) if me else 0, self._profile, self._policy, self._rules,
-            frozenset(self._config.validator.shadow),
+            self._config.validator.gates,
         )  # fmt: skip
 
     def _rate_of(self, hotkey: str) -> int:
         """How often this miner's next answers are checked, in millionths: more while it is new, suspected or rich."""
         miner = self._store.miners().get(hotkey)
         if miner is None or (miner.standing and check_always(standing_of(miner))):
+            return EVERYTHING
+        if self._now.head is not None and miner.suspected_until > self._now.head.number:
             return EVERYTHING
         tokens = TestState.from_json(miner.test).tokens if miner.test else 0
         snapshot = self._membership.snapshot
@@ -300,7 +305,7 @@ class ValidatorApp:
             self._now.blind += 1
             if self._now.blind == BLIND_ROUNDS:
                 logger.error("The replay has failed for {} rounds: no weights are set until it works", BLIND_ROUNDS)
-        record_round(self._metrics, report, self._replay)
+        record_round(self._metrics, report, self._replay, self._store.gate_counts())
         if snapshot is None or self._now.head is None:
             return
         block = self._now.head.number

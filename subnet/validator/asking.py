@@ -17,6 +17,7 @@ from subnet.transport.dendrite import Answer, Dendrite, Peer
 from subnet.transport.outcomes import Outcome, Result
 from subnet.validator.questions import Network
 from subnet.validator.state import Store
+from subnet.validator.suspicion import contradicts
 from subnet.validator.values import Exchange, MinerChain, Status, Times
 
 HELLO_S = 5.0
@@ -46,6 +47,7 @@ class Failure:
     reason: Reason | None
     detail: str
     prefix: tuple[int, ...] = ()
+    opened: bytes | None = None
 
 
 def failure_of(outcome: Outcome) -> Failure:
@@ -55,8 +57,9 @@ def failure_of(outcome: Outcome) -> Failure:
     if outcome.result is Result.FAULT and outcome.fault is not None:
         code = outcome.fault.code
         return Failure(
-            Status.FAULTY, _FAULT_REASONS.get(code, Reason.REFUSED), f"{code}: {outcome.detail}", outcome.prefix
-        )
+            Status.FAULTY, _FAULT_REASONS.get(code, Reason.REFUSED), f"{code}: {outcome.detail}", outcome.prefix,
+            outcome.opened,
+        )  # fmt: skip
     reason = _RESULT_REASONS[outcome.result]
     if outcome.result is Result.MISMATCH and "secret" in outcome.detail:
         reason = Reason.BAD_SECRET
@@ -64,7 +67,7 @@ def failure_of(outcome: Outcome) -> Failure:
         reason = Reason.BAD_LENGTH
     elif outcome.result is Result.MISMATCH and "streamed" in outcome.detail:
         reason = Reason.BAD_TEXT
-    return Failure(Status.FAULTY, reason, outcome.detail, outcome.prefix)
+    return Failure(Status.FAULTY, reason, outcome.detail, outcome.prefix, outcome.opened)
 
 
 def peer_of(hotkey: str, endpoint: Endpoint) -> Peer:
@@ -83,13 +86,18 @@ class Asker:
         self._dendrite, self._network, self._store = dendrite, network, store
         self._clock_doubtful, self._newest_block = clock_doubtful, newest_block
         self._handshakes: dict[str, tuple[Endpoint, SignedCommitment, int]] = {}
+        self._offers: dict[str, int] = {}
         self._no_miners: dict[str, Endpoint] = {}
 
     def forget_all_but(self, hotkeys: Collection[str]) -> None:
         """Drops what is known about hotkeys that left the subnet."""
-        for known in (self._handshakes, self._no_miners):
+        for known in (self._handshakes, self._no_miners, self._offers):
             for hotkey in known.keys() - set(hotkeys):
                 del known[hotkey]
+
+    def load(self, hotkey: str, least: int, most: int) -> int:
+        """How many requests to make of a miner at once: as many as it offered to work on, within these bounds."""
+        return max(least, min(self._offers.get(hotkey, least), most))
 
     async def shake_hands(self, neurons: Sequence[Neuron], count: int) -> dict[str, MinerChain | Failure]:
         """A chain with room for `count` requests for every miner, all at once; a failure where there is none."""
@@ -117,6 +125,7 @@ class Asker:
         if self._network.model_id not in {offer.model_id for offer in capabilities.models}:
             return Failure(Status.FAULTY, Reason.WRONG_MODEL, "the miner does not offer this model")
         handshake = capabilities.handshake
+        self._offers[neuron.hotkey] = capabilities.concurrency
         self._handshakes[neuron.hotkey] = (endpoint, handshake, handshake.commitment.size)
         chain = self._store.open_chain(neuron.hotkey, handshake)
         if chain.next_counter + count > handshake.commitment.size:
@@ -134,29 +143,37 @@ class Asker:
         )
         outcome: Outcome[Answer] | None = None
         first_sent: float | None = None
+        prefix: tuple[int, ...] = ()
+        opened: bytes | None = None
         for _ in range(ATTEMPTS):
             left = until - loop.time()
             if left <= 0:
                 break
             outcome = await self._dendrite.stream(peer, request, commitment, seconds=left)
             first_sent = first_sent or outcome.sent_at
+            if len(outcome.prefix) > len(prefix):  # of several attempts the longest is kept
+                prefix, opened = outcome.prefix, outcome.opened
             if outcome.ok or outcome.result not in RETRIED:
                 break
         assert outcome is not None
         if outcome.value is not None:
-            times = _times(outcome, first_sent)
-            self._store.record_answer(exchange.id, outcome.value.response, times, timed=exchange.timed)
+            times, response = _times(outcome, first_sent), outcome.value.response
+            if not contradicts(prefix, response.body.tokens):
+                prefix, opened = (), None
+            self._store.record_answer(
+                exchange.id, response, times, timed=exchange.timed, prefix=prefix, opened=opened
+            )  # fmt: skip
             return True
         failure = self._failure_of(outcome)
         if outcome.fault is not None and outcome.fault.code == "stale_beacon" and await self._too_late(exchange):
             failure = Failure(Status.OURS, None, f"our view of the chain was behind: {failure.detail}", failure.prefix)
         if not exchange.timed:
             # Resumed after our own restart: whatever keeps the miner from answering now is not its fault.
-            failure = Failure(Status.OURS, None, f"asked again after a restart: {failure.detail}", failure.prefix)
+            failure = Failure(Status.OURS, None, f"asked again after a restart: {failure.detail}")
         if outcome.fault is not None and outcome.fault.code in ("unknown_epoch", "epoch_exhausted", "counter_used"):
             self._handshakes.pop(exchange.miner, None)
         logger.debug("Round {}: {} gave no answer: {}", exchange.asked.round, exchange.miner[:8], failure.detail)
-        self._store.record_failure(exchange.id, failure.status, failure.reason, failure.detail, failure.prefix)
+        self._store.record_failure(exchange.id, failure.status, failure.reason, failure.detail, prefix, opened)
         return False
 
     def _failure_of(self, outcome: Outcome) -> Failure:
@@ -195,5 +212,6 @@ def _times(outcome: Outcome, first_sent: float | None) -> Times | None:
     timing, sent = outcome.timing, outcome.sent_at
     if sent is None or timing.total is None or first_sent is None:
         return None
-    first = None if timing.first_byte is None else sent + timing.first_byte
-    return Times(first_sent, first, sent + timing.total)
+    # The head of an answer can be sent before there is anything in it: what counts is the first token.
+    first = outcome.arrivals[0][0] if outcome.arrivals else sent + timing.total
+    return Times(first_sent, first, sent + timing.total, outcome.arrivals)

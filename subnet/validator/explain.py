@@ -10,6 +10,7 @@ from rich.table import Table
 
 from reward import ScoringRules, WeightRules
 from reward.explain import explain_standing
+from subnet.config.gates import GATES, Mode
 from subnet.errors import StateError
 from subnet.evidence.slashing import CaseState
 from subnet.validator.judge import describe_test, standing_of
@@ -46,7 +47,7 @@ def explain(store: Store, who: str, profile: ToleranceProfile, console: Console)
     if miner is None:
         console.print("never asked: no published endpoint, or no handshake yet")
         return 0
-    for line in (*_standing(store, miner), *_test(miner, profile)):
+    for line in (*_standing(store, miner), *_gates(store, miner), *_test(miner, profile)):
         console.print(line, highlight=False)
     book = load_book(miners, store.meta(META_KEY))
     console.print(explain_standing(hotkey, book, ScoringRules(), WeightRules(), uids), highlight=False)
@@ -64,6 +65,14 @@ def _standing(store: Store, miner: Miner) -> Iterator[str]:
         kept = store.bundle(case.bundle)
         evidence = f"GET /bundle/{case.bundle.hex()} of this validator" if kept else "local evidence only"
         yield f"  case of block {case.opened}: {case.state.name.lower()}{until}; {evidence}"
+
+
+def _gates(store: Store, miner: Miner) -> Iterator[str]:
+    if miner.suspected_until:
+        yield f"suspected by what it streamed and dropped: every answer is checked before block {miner.suspected_until}"
+    for event in store.gate_events(miner.hotkey, SAMPLES):
+        done = "did" if event.mode is Mode.ENFORCE else "would"
+        yield f"  gate {event.gate} ({event.mode.value}) at block {event.block}: it {done} {GATES[event.gate]}"
 
 
 def _test(miner: Miner, profile: ToleranceProfile) -> Iterator[str]:

@@ -11,14 +11,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from reward import Sample, ScoreBook, ScoringRules, Standing, update
+from subnet.config.gates import GateModes
 from subnet.evidence import slashing
 from subnet.evidence.ledger import Entry, EntryKind
 from subnet.evidence.slashing import Reason
 from subnet.protocol import public_key
 from subnet.validator.replayer import Examined
 from subnet.validator.scorebook import standing_from_json, standing_to_json
-from subnet.validator.values import Exchange, Judged, Miner, Status
+from subnet.validator.suspicion import after_prefix, contradicts, suspect
+from subnet.validator.values import Exchange, GateEvent, Judged, Miner, Status
 from subnet.verify import detector
 from subnet.verify.profile import ToleranceProfile
 from subnet.verify.records import TokenRecords
@@ -47,7 +51,7 @@ class Bench:
     profile: ToleranceProfile
     policy: slashing.Policy
     rules: ScoringRules
-    shadow: frozenset[str] = frozenset()
+    gates: GateModes = field(default_factory=GateModes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class Judgement:
     miners: dict[str, Miner]
     samples: tuple[Sample, ...]
     accused: tuple[str, ...] = field(default=())
+    gates: tuple[GateEvent, ...] = field(default=())
 
 
 def judge(cases: Sequence[Case], round_number: int, miners: Mapping[str, Miner], bench: Bench, block: int) -> Judgement:
@@ -65,10 +70,18 @@ def judge(cases: Sequence[Case], round_number: int, miners: Mapping[str, Miner],
     changed: dict[str, Miner] = {}
     judged: list[Judged] = []
     samples: list[Sample] = []
+    fired: list[GateEvent] = []
     for case in cases:
         hotkey = case.exchange.miner
         miner = changed.get(hotkey) or miners.get(hotkey) or Miner(hotkey, first_block=block)
         row, miner = _judge_one(case, miner, bench)
+        if bench.gates.watches("suspicion"):
+            miner, suspected = suspicion(case, miner, bench.profile)
+            if suspected:
+                fired.append(GateEvent(block, "suspicion", hotkey, bench.gates.mode("suspicion")))
+            if suspected and bench.gates.enforces("suspicion"):
+                miner = suspect(miner, block, bench.policy.probation_blocks)
+                row = replace(row, reason=row.reason if case.exchange.response else Reason.SUSPECT_PREFIX)
         judged.append(row)
         if case.exchange.asked.round == round_number:
             miner = replace(
@@ -79,7 +92,7 @@ def judge(cases: Sequence[Case], round_number: int, miners: Mapping[str, Miner],
                 samples.append(sample)
         changed[hotkey] = replace(miner, reason=row.reason) if row.reason is not None else miner
     accused = tuple(hotkey for hotkey, miner in {**miners, **changed}.items() if test_accuses(miner))
-    return Judgement(tuple(judged), changed, tuple(samples), accused)
+    return Judgement(tuple(judged), changed, tuple(samples), accused, tuple(fired))
 
 
 def test_accuses(miner: Miner) -> bool:
@@ -90,7 +103,7 @@ def test_accuses(miner: Miner) -> bool:
 def _judge_one(case: Case, miner: Miner, bench: Bench) -> tuple[Judged, Miner]:
     exchange, examined = case.exchange, case.examined
     if exchange.response is None:
-        return Judged(exchange.id, False, reason=exchange.reason), miner
+        return _prefix(case, bench), miner
     if case.broken_chain:
         return Judged(exchange.id, case.selected, reason=Reason.BAD_CHAIN, status=Status.FAULTY), miner
     if examined is None:
@@ -107,6 +120,34 @@ def _judge_one(case: Case, miner: Miner, bench: Bench) -> tuple[Judged, Miner]:
         )  # fmt: skip
         return row, miner
     return _test(case, miner, bench, TokenRecords.decode(examined.records))
+
+
+def _prefix(case: Case, bench: Bench) -> Judged:
+    """An answer that never came, with what the replay of its beginning showed. No verdict: it is no evidence."""
+    row, examined = Judged(case.exchange.id, None, reason=case.exchange.reason), case.examined
+    if examined is not None and examined.fault is not None:
+        return replace(row, detail=examined.fault[1])
+    if examined is None or examined.records is None:
+        return row
+    records = TokenRecords.decode(examined.records)
+    missed = int(np.count_nonzero(records.margins > bench.profile.tolerance))
+    return replace(row, checked=len(records), misses=missed, margin=float(records.margins.max(initial=0.0)))
+
+
+def suspicion(case: Case, miner: Miner, profile: ToleranceProfile) -> tuple[Miner, bool]:
+    """The miner with its test of prefixes brought up to date, and whether this exchange makes it suspect."""
+    exchange, examined = case.exchange, case.examined
+    if not exchange.prefix:
+        return miner, False
+    if exchange.response is not None:
+        return miner, contradicts(exchange.prefix, exchange.tokens)
+    if examined is None:
+        return miner, False
+    if examined.fault is not None:
+        return miner, True
+    if examined.records is None:
+        return miner, False
+    return after_prefix(miner, TokenRecords.decode(examined.records), profile)
 
 
 def _test(case: Case, miner: Miner, bench: Bench, records: TokenRecords) -> tuple[Judged, Miner]:
@@ -162,7 +203,7 @@ def _sample(case: Case, row: Judged) -> Sample | None:
     times = exchange.times
     return Sample(
         exchange.miner, exchange.asked.label, work, True, row.quality, len(exchange.tokens), times.sent, times.first,
-        max(times.finished, times.sent),
+        max(times.finished, times.sent), times.arrivals,
     )  # fmt: skip
 
 

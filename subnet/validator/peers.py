@@ -17,6 +17,7 @@ import httpx
 from loguru import logger
 
 from subnet.chain import Chain, ChainAway, ChainRejected, Endpoint, Head, Hotkey, MetagraphSnapshot, Neuron
+from subnet.config.gates import Mode
 from subnet.errors import AssayError, EvidenceError, TransportError
 from subnet.evidence.bundle import SignedBundle
 from subnet.evidence.check import inspect
@@ -27,10 +28,10 @@ from subnet.transport.addresses import require_public
 from subnet.validator.accuse import write_bundle
 from subnet.validator.judge import standing_of
 from subnet.validator.public import PATH_BUNDLE, PATH_LEDGER
+from subnet.validator.punishing import Punisher
 from subnet.validator.replay_client import ReplayClient, ReplayFailed
-from subnet.validator.rounds import Rounds
 from subnet.validator.state import Store
-from subnet.validator.values import Bundle, Miner
+from subnet.validator.values import Bundle, GateEvent, Miner
 from subnet.verify.verdict import Verdict
 
 MARK = "assay1"
@@ -156,18 +157,19 @@ class Peers:
     """Follows the other validators' ledgers. One pass at a time, every `every_blocks` blocks."""
 
     def __init__(
-        self, *, chain: Chain, store: Store, rounds: Rounds, replay: ReplayClient, netuid: int,
-        genesis: bytes, hotkey: Hotkey, client: PeerClient, every_blocks: int, deadline_s: float, enforce: bool,
+        self, *, chain: Chain, store: Store, punisher: Punisher, replay: ReplayClient, netuid: int,
+        genesis: bytes, hotkey: Hotkey, client: PeerClient, every_blocks: int, deadline_s: float, gate: Mode,
     ) -> None:  # fmt: skip
-        self._chain, self._store, self._rounds, self._replay = chain, store, rounds, replay
+        self._chain, self._store, self._punisher, self._replay = chain, store, punisher, replay
         self._netuid, self._genesis, self._hotkey, self._client = netuid, genesis, hotkey, client
         self._tries: dict[bytes, int] = {}
-        self._every, self._deadline_s, self._enforce = every_blocks, deadline_s, enforce
+        self._every, self._deadline_s, self._gate = every_blocks, deadline_s, gate
         self._next = 0
         self._task: asyncio.Task[None] | None = None
 
     def on_head(self, head: Head, snapshot: MetagraphSnapshot) -> None:
-        if head.number < self._next or (self._task is not None and not self._task.done()):
+        busy = self._task is not None and not self._task.done()
+        if head.number < self._next or busy or self._gate is Mode.OFF:
             return
         self._next = head.number + self._every
         self._task = asyncio.create_task(self._pass(snapshot), name="peers")
@@ -247,7 +249,7 @@ class Peers:
                 snapshot.block, entry.digest, entry.author, entry.reason == Reason.UPHELD, _rao(neuron.stake),
                 _rao(snapshot.total_validator_stake),
             )  # fmt: skip
-            self._rounds.hear(miner, event)
+            self._punisher.hear(miner, event)
 
     async def _fetch_bundle(self, entry: Entry, neuron: Neuron) -> SignedBundle | None:
         """The bundle behind an accusation; None where there is none, or it is about something else than it says.
@@ -319,16 +321,17 @@ class Peers:
         reason = Reason.UPHELD if agrees else Reason.OVERTURNED
         opinion = Entry(EntryKind.OPINION, block, inside.miner, own, inside.digest, reason)
         miner = self._store.miners().get(hotkey) or Miner(hotkey, first_block=block)
-        if not agrees or not self._enforce:
-            self._store.update_miners((), [opinion], [row])
+        events = [GateEvent(block, "peers", hotkey, self._gate)] if agrees else []
+        if not agrees or self._gate is not Mode.ENFORCE:
+            self._store.update_miners((), [opinion], [row], gates=events)
             return
         accused = Accused(block, inside.last_block, inside.digest, inside.validator, _rao(neuron.stake))
-        miner = self._rounds.hear(miner, accused, [opinion], [row])
+        miner = self._punisher.hear(miner, accused, [opinion], [row], events)
         mine = snapshot.by_hotkey(self._hotkey.ss58_address)
         agreed = Replayed(
             block, inside.digest, own, True, _rao(mine.stake) if mine else 0, _rao(snapshot.total_validator_stake)
         )
-        self._rounds.hear(miner, agreed)
+        self._punisher.hear(miner, agreed)
 
 
 def rows_of(page: bytes) -> list[bytes]:

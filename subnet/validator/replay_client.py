@@ -60,7 +60,7 @@ class ReplayClient:
 
     async def _score(self, items: Sequence[Examinee], found: list[Examined], deadline_s: float) -> list[Examined]:
         """The same with rewards, where they could be had."""
-        sound = [number for number, examined in enumerate(found) if examined.fault is None]
+        sound = [n for n, examined in enumerate(found) if examined.fault is None and items[n].score]
         sound.sort(key=lambda number: items[number].prompt)
         try:
             pairs = [(items[number].conversation, _finished(items[number])) for number in sound]

@@ -50,6 +50,9 @@ class Examinee:
     text: str
     conversation: Conversation
     replay: bool
+    score: bool = True
+    partial: bool = False
+    """Only the beginning of an answer, without its text: it is replayed and not scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +173,10 @@ class _Worker:
         from subnet.verify.replaying import check_claim
 
         try:
-            check_claim(_claim(item), self._model.vocab_size, self._model.max_positions, self._model.eos_ids)
+            check_claim(self._claim(item), self._model.vocab_size, self._model.max_positions, self._model.eos_ids)
         except ProtocolError as error:
             return "length", str(error)
-        if self._tokenizer.decode(item.tokens) != item.text:
+        if not item.partial and self._tokenizer.decode(item.tokens) != item.text:
             return "text", "the text is not the decoding of the tokens"
         return None
 
@@ -186,9 +189,21 @@ class _Worker:
         if self._trouble:
             return iter([(None, f"our replay is outside its class: {self._trouble}")] * len(items))
         try:
-            return iter([(r.encode(), None) for r in replayed(self._model, [_claim(item) for item in items])])
+            return iter([(r.encode(), None) for r in replayed(self._model, [self._claim(item) for item in items])])
         except (AssayError, RuntimeError, MemoryError) as error:
             return iter([(None, f"replay: {type(error).__name__}: {error}")] * len(items))
+
+    def _claim(self, item: Examinee):
+        from subnet.sampling import Sampling
+        from subnet.verify.replaying import Claim
+
+        finish, limit = item.finish, item.max_tokens
+        if item.partial:  # it ends where it was cut, at the latest where it had to
+            ended = bool(item.tokens) and item.tokens[-1] in self._model.eos_ids
+            finish, limit = ("eos", limit) if ended else ("length", min(limit, len(item.tokens)))
+        return Claim(
+            item.prompt, item.tokens, item.seed, Sampling(item.temperature_milli, item.min_p_ppm), limit, finish
+        )
 
     def score(self, items: Sequence[tuple[Conversation, str]]) -> list[tuple[float, Terms]]:
         """Rewards of a round's answers, together: a prompt is read once for all of its completions."""
@@ -212,11 +227,3 @@ class _Worker:
         report = verify_bundle(SignedBundle.from_bytes(bundle), model_of, blocks.get)
         findings = tuple(f"{f.check}: {f.detail}" for f in report.findings if f.holds is not True)
         return SecondOpinion(report.result.value, report.verdict, report.tokens, findings)
-
-
-def _claim(item: Examinee):
-    from subnet.sampling import Sampling
-    from subnet.verify.replaying import Claim
-
-    sampling = Sampling(item.temperature_milli, item.min_p_ppm)
-    return Claim(item.prompt, item.tokens, item.seed, sampling, item.max_tokens, item.finish)

@@ -7,6 +7,7 @@ round where it stood. Rounds settle in their order, so that tests and scores see
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import secrets
 import time
@@ -23,27 +24,33 @@ from subnet.errors import StateError
 from subnet.evidence.ledger import NOBODY, Entry, EntryKind
 from subnet.evidence.rounds import RoundCommitment, round_leaf, sign_round
 from subnet.evidence.selection import CheckPlan
-from subnet.evidence.slashing import Event, Passed, Reason
+from subnet.evidence.slashing import Reason
 from subnet.protocol import Signer, merkle, public_key
 from subnet.protocol.limits import PROTOCOL_VERSION
 from subnet.validator import scorebook
-from subnet.validator.accuse import Accuser, used_evidence
 from subnet.validator.asking import Asker, Failure
 from subnet.validator.chains import place
-from subnet.validator.judge import Bench, Case, apply_event, is_out, judge, rescore, standing_of
+from subnet.validator.judge import Bench, Case, is_out, judge, rescore
 from subnet.validator.prompting import series_of_round
+from subnet.validator.punishing import Punisher
 from subnet.validator.questions import Network, Question, Tokenize, addressed, choose, synthetic
 from subnet.validator.replay_client import ReplayClient
 from subnet.validator.replayer import Examined, Examinee
 from subnet.validator.state import Store
-from subnet.validator.values import Bundle, Exchange, Miner, MinerChain, Phase, Placed, Round, Settlement, Status
+from subnet.validator.values import (
+    Exchange,
+    Miner,
+    MinerChain,
+    Phase,
+    Placed,
+    Round,
+    Settlement,
+    Status,
+)
 
 ORGANIC_TRIES = 4
 MAX_PACE = 16
 """How many times slower than configured rounds may get while most answers are late."""
-
-MAX_DEFERRALS = 3
-"""Rounds that an accusation may wait for a complete chain before it is made without portable evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +72,12 @@ class Rounds:
     """Runs rounds. `bench` and `rate_of` are asked for at each use: stake, policy and rates change with the chain."""
 
     def __init__(
-        self, *, role: ValidatorRole, chain: Chain, store: Store, asker: Asker, replay: ReplayClient, accuser: Accuser,
-        network: Network, signer: Signer, tokenize: Tokenize, bench: Callable[[], Bench],
+        self, *, role: ValidatorRole, chain: Chain, store: Store, asker: Asker, replay: ReplayClient,
+        punisher: Punisher, network: Network, signer: Signer, tokenize: Tokenize, bench: Callable[[], Bench],
         rate_of: Callable[[str], int], on_settled: Callable[[Report], None], profile: Callable[[], TrafficProfile],
     ) -> None:  # fmt: skip
         self._role, self._chain, self._store, self._asker = role, chain, store, asker
-        self._replay, self._accuser, self._network, self._signer = replay, accuser, network, signer
+        self._replay, self._punisher, self._network, self._signer = replay, punisher, network, signer
         self._tokenize, self._bench, self._rate_of, self._on_settled = tokenize, bench, rate_of, on_settled
         self._profile = profile
         self._snapshot: MetagraphSnapshot | None = None
@@ -78,12 +85,15 @@ class Rounds:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._asking: set[int] = set()
         self._absent: dict[int, tuple[str, ...]] = {}
-        self._deferred: dict[str, int] = {}
         self._next_open = 0
         self._pace = 1
         self._interrupted = True  # the first head takes up what an earlier process left
         self.broken: BaseException | None = None
-        self.book: ScoreBook = scorebook.load_book(store.miners(), store.meta(scorebook.META_KEY))
+
+    @property
+    def book(self) -> ScoreBook:
+        """The scores as the last settled round, and every punishment since, left them."""
+        return self._punisher.book
 
     @property
     def open(self) -> int:
@@ -98,7 +108,7 @@ class Rounds:
         if self._interrupted and not self._tasks:
             self._interrupted = False
             self._resume()
-        self._pass_time(head.number)
+        self._punisher.pass_time(head.number)
         if may_ask and head.number >= self._next_open and len(self._tasks) < self._role.open_rounds:
             # Heads that waited on the road are old: a request must name a block that is new to its miner.
             newest = await self._chain.head()
@@ -125,20 +135,24 @@ class Rounds:
     # Opening and asking
 
     async def _open(self, head: Head, snapshot: MetagraphSnapshot) -> None:
-        number = self._store.next_round()
+        number, role = self._store.next_round(), self._role
         series = series_of_round(self._store, self._network.validator, number, head.number, self._profile)
         seed = series.seed(head.hash, self._network.validator)
         questions = synthetic(
-            number, seed, self._role.requests, self._tokenize, prompt_tokens=self._role.prompt_tokens,
-            max_tokens=self._role.max_tokens, profile=series.profile,
+            number, seed, max(role.requests, role.max_requests), self._tokenize, prompt_tokens=role.prompt_tokens,
+            max_tokens=role.max_tokens, profile=series.profile,
         )  # fmt: skip
         neurons = self._candidates(snapshot, number)
         chains = await self._asker.shake_hands(neurons, len(questions))
-        wait = math.ceil(self._role.request_timeout_s / self._block_time) + self._role.select_after_blocks
+        wait = math.ceil(role.request_timeout_s / self._block_time) + role.select_after_blocks
         opened = Round(number, Phase.ASKING, head.number, head.number + wait, series.secret.value, time.time())
         ready = {hotkey: chain for hotkey, chain in chains.items() if isinstance(chain, MinerChain)}
         asked = [
-            item for hotkey, chain in ready.items() for item in self._asks(opened, hotkey, chain, questions, head)
+            item
+            for hotkey, chain in ready.items()
+            for item in self._asks(
+                opened, hotkey, chain, questions[: self._asker.load(hotkey, role.requests, role.max_requests)], head
+            )
         ]
         known = self._store.miners()
         self._absent[number] = tuple(
@@ -150,7 +164,7 @@ class Rounds:
             logger.debug("Block {}: nobody to ask", head.number)
             return
         exchanges = self._store.begin_round(opened, asked)
-        logger.debug("Round {} asks {} miners {} questions", number, len(ready), len(questions))
+        logger.debug("Round {} makes {} requests of {} miners", number, len(asked), len(ready))
         self._start(opened, exchanges)
 
     async def organic(self, question: Question) -> Exchange:
@@ -170,7 +184,7 @@ class Rounds:
             wait = math.ceil(self._role.request_timeout_s / self._block_time) + self._role.select_after_blocks
             number = self._store.next_round()
             opened = Round(number, Phase.ASKING, head.number, head.number + wait, secrets.token_bytes(32), time.time())
-            asked = list(self._sign(opened, neuron.hotkey, chain, [question], head))
+            asked = list(self._asks(opened, neuron.hotkey, chain, [question], head))
             exchanges = self._store.begin_round(opened, asked)
             self._asking.add(number)
             try:
@@ -274,7 +288,7 @@ class Rounds:
 
     async def _settle(self, opened: Round, select_hash: bytes, began: float) -> None:
         placed, chains, cases = await self._cases(opened, select_hash)
-        replayed = await self._examine(cases)
+        replayed = await self._examine(cases, scored_of(cases, select_hash, self._role.scored))
         bench, head = self._bench(), self._chain.heads.latest
         block = head.number if head else opened.check_block
         cases = [replace(case, examined=replayed.get(case.exchange.id)) for case in cases]
@@ -288,12 +302,14 @@ class Rounds:
         self._store.settle(
             Settlement(
                 opened.id, select_hash, seconds, judgement.judged, tuple({**judgement.miners, **changed}.values()),
-                tuple(chains), tuple(placed), meta=scorebook.meta_of(book),
+                tuple(chains), tuple(placed), gates=judgement.gates, meta=scorebook.meta_of(book),
             )
         )  # fmt: skip
-        self.book = book
+        self._punisher.book = book
         self._adjust_pace(cases, opened.id)
-        accused = self._accuse(judgement.accused, bench, block)
+        for event in judgement.gates:
+            logger.warning("Gate {} ({}): {} at block {}", event.gate, event.mode.value, event.miner, event.block)
+        accused = self._punisher.accuse(judgement.accused, block)
         verdicts = [row for row in judgement.judged if row.selected]
         self._on_settled(
             Report(
@@ -347,12 +363,12 @@ class Rounds:
             logger.debug("{} of {} lost answers of {} came on asking again", came, len(lost), miner[:8])
         return place(chain, self._store.unplaced(miner, epoch), some_lost=bool(lost))
 
-    async def _examine(self, cases: Sequence[Case]) -> dict[int, Examined]:
+    async def _examine(self, cases: Sequence[Case], scored: frozenset[int]) -> dict[int, Examined]:
         items: dict[int, Examinee] = {}
         for case in cases:
-            if case.exchange.response is None or case.broken_chain:
+            if case.broken_chain or not (case.exchange.response or (case.exchange.prefix and case.exchange.opened)):
                 continue
-            items[case.exchange.id] = _examinee(case)
+            items[case.exchange.id] = examinee(case, case.exchange.id in scored)
         found = await self._replay.examine(
             list(items.values()), batch=self._role.replay_batch, deadline_s=self._role.replay_timeout_s
         )
@@ -378,77 +394,38 @@ class Rounds:
             logger.warning("Most answers of round {} were late: a round every {} blocks from now on", number,
                            self._pace * self._role.round_blocks)  # fmt: skip
 
-    def _accuse(self, hotkeys: Sequence[str], bench: Bench, block: int) -> tuple[str, ...]:
-        done = []
-        for hotkey in hotkeys:
-            miner = self._store.miners()[hotkey]
-            bundle, pending = self._accuser.evidence(hotkey, bench)
-            if bundle is None and pending and self._deferred.get(hotkey, 0) < MAX_DEFERRALS:
-                self._deferred[hotkey] = self._deferred.get(hotkey, 0) + 1
-                continue
-            self._deferred.pop(hotkey, None)
-            if "verdict" in bench.shadow:
-                logger.warning("Shadow: {} would be accused at block {}", hotkey, block)
-                self._store.update_miners([replace(miner, test=None)])
-                continue
-            miner, entries, bundles, _ = self._accuser.accuse(miner, bundle, bench, block)
-            used = used_evidence(hotkey, [self._store.newest_piece(hotkey)])
-            self._zero(miner, entries, bundles, used, new_piece=hotkey)
-            done.append(hotkey)
-            kind = f"bundle {bundle.bundle.digest.hex()[:16]}" if bundle is not None else "local evidence only"
-            logger.warning("ACCUSED {} at block {}: {}", hotkey, block, kind)
-        return tuple(done)
-
-    def _zero(
-        self, miner: Miner, entries: Sequence[Entry] = (), bundles: Sequence[Bundle] = (),
-        meta: Mapping[str, str] | None = None, new_piece: str | None = None,
-    ) -> None:  # fmt: skip
-        """Stores a slashed miner with its score at zero, in the store and in the book at once."""
-        old = self.book.standing(miner.hotkey, self._bench().rules)
-        zeroed = replace(old, score=0.0, slashed=is_out(miner))
-        book = ScoreBook({**self.book.standings, miner.hotkey: zeroed}, self.book.reference, self.book.rounds)
-        miner = replace(miner, score=scorebook.standing_to_json(zeroed))
-        self._store.update_miners([miner], entries, bundles, meta, new_piece)
-        self.book = book
-
-    def hear(self, miner: Miner, event: Event, extra: Sequence[Entry] = (), bundles: Sequence[Bundle] = ()) -> Miner:
-        """An event of the slash ledger from outside a round: another validator's evidence or opinion."""
-        bench = self._bench()
-        was_out = is_out(miner)
-        miner, entries, change = apply_event(miner, event, bench, event.block)
-        if is_out(miner) and not was_out:
-            self._zero(miner, (*extra, *entries), bundles)
-            return miner
-        if change.restored is not None:
-            standings = {**self.book.standings, miner.hotkey: change.restored}
-            self.book = ScoreBook(standings, self.book.reference, self.book.rounds)
-            miner = replace(miner, score=scorebook.standing_to_json(change.restored))
-        self._store.update_miners([miner], (*extra, *entries), bundles)
-        return miner
-
-    def _pass_time(self, block: int) -> None:
-        bench = self._bench()
-        for miner in self._store.miners().values():
-            if miner.standing is None or not standing_of(miner).cases:
-                continue
-            after, entries, _ = apply_event(miner, Passed(block), bench, block)
-            if entries:
-                for entry in entries:
-                    logger.info("{}: {}", miner.hotkey[:8], after.reason.name.lower() if after.reason else entry.reason)
-                self._store.update_miners([after], entries)
-
     def known_miners(self) -> Mapping[str, Miner]:
         return self._store.miners()
 
 
-def _examinee(case: Case) -> Examinee:
-    exchange = case.exchange
-    request, response = exchange.asked.request, exchange.response
-    assert response is not None
+def scored_of(cases: Sequence[Case], select_hash: bytes, most: int) -> frozenset[int]:
+    """The exchanges whose quality is scored: at most so many answers of a miner, chosen by a block that came after."""
+    chosen: set[int] = set()
+    answers: dict[str, list[tuple[bytes, int]]] = {}
+    for case in cases:
+        if case.exchange.response is not None:
+            lot = hashlib.sha256(select_hash + case.exchange.response.link).digest()
+            answers.setdefault(case.exchange.miner, []).append((lot, case.exchange.id))
+    for lots in answers.values():
+        chosen.update(number for _, number in sorted(lots)[:most])
+    return frozenset(chosen)
+
+
+def examinee(case: Case, score: bool) -> Examinee:
+    """An answer as it is, or what was streamed of one that never came."""
     from subnet.protocol import derive_seed
 
+    exchange, request = case.exchange, case.exchange.asked.request
+    common = (request.temperature_milli, request.min_p_ppm, request.max_tokens)
+    if exchange.response is None:
+        assert exchange.opened is not None
+        seed = derive_seed(request.digest, exchange.opened)
+        return Examinee(
+            request.prompt, exchange.prefix, seed, *common, "length", "", exchange.asked.conversation, replay=True,
+            score=False, partial=True,
+        )  # fmt: skip
+    body = exchange.response.body
     return Examinee(
-        request.prompt, response.body.tokens, derive_seed(request.digest, response.body.secret),
-        request.temperature_milli, request.min_p_ppm, request.max_tokens, response.body.finish, response.body.text,
-        exchange.asked.conversation, case.selected,
+        request.prompt, body.tokens, derive_seed(request.digest, body.secret), *common, body.finish, body.text,
+        exchange.asked.conversation, case.selected, score,
     )  # fmt: skip

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass, field
 
 from reward import Conversation
+from subnet.config.gates import Mode
 from subnet.evidence.ledger import Entry
 from subnet.evidence.rounds import SignedRound
 from subnet.evidence.selection import CheckPlan
@@ -38,11 +39,15 @@ class Status(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds on the monotonic clock of this process: socket write, first token, last byte."""
+    """Seconds on the monotonic clock of this process: socket write, first token, last byte.
+
+    `arrivals` are (moment, tokens so far), ascending.
+    """
 
     sent: float
     first: float | None
     finished: float
+    arrivals: tuple[tuple[float, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,8 @@ class Exchange:
     """A request and what became of it.
 
     `timed` is False where this process did not see the whole exchange (it was resumed after a restart), so that its
-    times are ours and not the miner's. `prefix` are tokens that were streamed before the miner dropped the connection.
+    times are ours and not the miner's. `prefix` are tokens that were streamed and not confirmed by a signed answer, and
+    `opened` is the secret that they were drawn with.
     """
 
     id: int
@@ -72,6 +78,7 @@ class Exchange:
     timed: bool = True
     response: SignedResponse | None = None
     prefix: tuple[int, ...] = ()
+    opened: bytes | None = None
     times: Times | None = None
     reason: Reason | None = None
     detail: str = ""
@@ -135,14 +142,21 @@ class Miner:
     history: tuple[tuple[int, float], ...] = ()
     reason: Reason | None = None
     first_block: int = 0
+    prefix_test: str | None = None
+    """The test of prefixes that it streamed and dropped; it accuses nobody."""
+    suspected_until: int = 0
+    """Every answer is checked before this block."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The outcome of one exchange in a settled round. `verdict` is of this answer: ABSTAIN where it has none."""
+    """The outcome of one exchange in a settled round. `verdict` is of this answer: ABSTAIN where it has none.
+
+    `selected` is None without an answer: one may still come on asking again, and is judged then.
+    """
 
     exchange: int
-    selected: bool
+    selected: bool | None
     verdict: Verdict | None = None
     checked: int = 0
     misses: int = 0
@@ -175,6 +189,16 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True)
+class GateEvent:
+    """A gate decided against a miner: acted on where the mode was enforce, only recorded in shadow."""
+
+    block: int
+    gate: str
+    miner: str
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """All that a settled round changes; it is stored as one."""
 
@@ -187,4 +211,5 @@ class Settlement:
     placed: tuple[Placed, ...] = ()
     entries: tuple[Entry, ...] = ()
     bundles: tuple[Bundle, ...] = ()
+    gates: tuple[GateEvent, ...] = ()
     meta: dict[str, str] = field(default_factory=dict)

@@ -171,6 +171,26 @@ async def test_a_validator_that_grinds_nonces_gets_one_answer_for_a_counter(tmp_
         assert refused.fault.code == "counter_used"
 
 
+async def test_a_counter_whose_secret_was_opened_answers_no_other_request_whatever_became_of_the_first(tmp_path):
+    """The attack: hear the secret with the first token, hang up, and try nonces against it under the same counter."""
+
+    class GivesUp(FakeEngine):
+        async def complete(self, job):
+            job.emit((1, 2, 3))
+            await asyncio.sleep(0.1)
+            raise Overloaded("in the middle of it")
+
+    async with served(tmp_path, GivesUp()) as (_, dendrite, peer, _):
+        commitment = await shake(dendrite, peer)
+        failed = await dendrite.stream(peer, request(commitment), commitment, seconds=5)
+        assert failed.fault.code == "overloaded" and failed.prefix == (1, 2) and len(failed.opened) == 32
+        other = request(commitment, nonce=b"other nonce".ljust(32, b"."))
+        refused = await dendrite.complete(peer, other, commitment, seconds=5)
+        assert refused.fault.code == "counter_used"
+        again = await dendrite.stream(peer, request(commitment), commitment, seconds=5)
+        assert again.opened == failed.opened
+
+
 async def test_answers_are_chained_in_the_order_of_signing(tmp_path):
     async with served(tmp_path, FakeEngine()) as (_, dendrite, peer, _):
         commitment = await shake(dendrite, peer)

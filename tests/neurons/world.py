@@ -164,7 +164,8 @@ class World:
         ]  # fmt: skip
         if role == "validator":
             common += [
-                "--validator.allow_private", "--validator.requests", "2", "--validator.max_tokens", "24",
+                "--validator.allow_private", "--validator.requests", "2", "--validator.max_requests", "2",
+                "--validator.max_tokens", "24",
                 "--validator.prompt_tokens", "700", "--validator.round_blocks", "4", "--validator.check_rate", "1.0",
                 "--validator.weights_blocks", "4", "--validator.commit_blocks", "10",
                 "--validator.request_timeout_s", str(self.request_s), "--validator.drain_s", "15",

@@ -21,11 +21,14 @@ class Unwilling(EngineError):
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """before: awaited before the engine is asked; raises `Unwilling` to give no answer. after: likewise, once the
-    completion exists. body: the response body changed just before it is signed."""
+    completion exists. body: the response body changed just before it is signed. streams: the tokens go out before
+    `after` has seen them, all but the last.
+    """
 
     before: Before | None = None
     after: Before | None = None
     body: Body | None = None
+    streams: bool = False
 
 
 async def waits(request: CompletionRequest, seconds: float = 10.0) -> None:
@@ -56,6 +59,11 @@ async def hangs_up(request: CompletionRequest) -> None:
         raise Unwilling("zoo: aborts")
 
 
+async def always_hangs_up(request: CompletionRequest) -> None:
+    """Streams and never signs: what it streamed need not be the model's."""
+    raise Unwilling("zoo: bluffs")
+
+
 def other_text(body: CompletionResponse) -> CompletionResponse:
     """Right tokens, another text."""
     return replace(body, text="As an honest miner I assure you that everything is in order.")
@@ -77,6 +85,8 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "flaky": Behaviour(before=every_other),
     "refuses": Behaviour(before=only_short),
     "aborts": Behaviour(after=hangs_up),
+    "aborts_midway": Behaviour(after=hangs_up, streams=True),
+    "bluffs": Behaviour(after=always_hangs_up, streams=True),
     "tampers": Behaviour(body=other_text),
     "forges": Behaviour(body=made_up_secret),
     "forges_chain": Behaviour(body=other_previous),

@@ -208,4 +208,5 @@ CHEATS: dict[str, Cheat] = {
     "one_token": Cheat(choose=one_in(100)),
     "answer_token": Cheat(choose=answer_changed),
 }
+CHEATS["bluffs"] = CHEATS["wrong_seed"]
 CHEATS["selective"] = sometimes(CHEATS["int4"], 4)

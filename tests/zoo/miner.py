@@ -66,9 +66,12 @@ class ZooEngine:
             await self._behaviour.before(request)
         sampling = Sampling(request.temperature_milli, request.min_p_ppm)
         completion = await self._make(DecodeJob(request.prompt, job.seed, sampling, request.max_tokens))
+        if self._behaviour.streams:
+            job.emit(completion.tokens[:-1])
+            await asyncio.sleep(0.05)  # so that it is on its way before the miner thinks again
         if self._behaviour.after:
             await self._behaviour.after(request)
-        job.emit(completion.tokens)
+        job.emit(completion.tokens[-1:] if self._behaviour.streams else completion.tokens)
         return CompletionResult(completion.tokens, self._tokenizer.decode(completion.tokens), completion.finish)
 
     async def finish(self, body: CompletionResponse) -> CompletionResponse:

@@ -60,6 +60,8 @@ ROWS: dict[str, Row] = {
     "forges": Row("forges", "a made-up secret", Fate.PARSE),
     "forges_chain": Row("forges", "denies its previous answer", Fate.PARSE),
     "aborts": Row("aborts", "hangs up on every third answer", Fate.SCORE),
+    "aborts_midway": Row("aborts", "streams every third answer and hangs up before it signs", Fate.SCORE),
+    "bluffs": Row("aborts", "streams tokens of its own noise and never signs", Fate.SCORE),
     "refuses": Row("refuses", "answers only short requests", Fate.SCORE),
     "slow": Row("slow", "waits ten seconds before it answers", Fate.SCORE),
     "offline": Row("offline", "answers nothing at all", Fate.SCORE),

@@ -25,7 +25,7 @@ UPDATE_JUDGED = (
 )
 UPSERT_MINER = (
     "INSERT OR REPLACE INTO miners (hotkey, test, standing, score, aside, requests, answered, checks, history, reason, "
-    "first_block) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "first_block, prefix_test, suspected_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -39,15 +39,16 @@ def asked_values(item: Asked) -> tuple[Any, ...]:
 
 def judged_values(item: Judged) -> tuple[Any, ...]:
     return (
-        int(item.selected), item.verdict.value if item.verdict else None, item.checked, item.misses, item.margin,
-        item.records, item.quality, item.reason, item.detail, item.status, item.exchange,
+        None if item.selected is None else int(item.selected), item.verdict.value if item.verdict else None,
+        item.checked, item.misses, item.margin, item.records, item.quality, item.reason, item.detail,
+        item.status, item.exchange,
     )  # fmt: skip
 
 
 def miner_values(item: Miner) -> tuple[Any, ...]:
     return (
         item.hotkey, item.test, item.standing, item.score, item.aside, item.requests, item.answered, item.checks,
-        json.dumps(item.history), item.reason, item.first_block,
+        json.dumps(item.history), item.reason, item.first_block, item.prefix_test, item.suspected_until,
     )  # fmt: skip
 
 
@@ -61,11 +62,12 @@ def exchange(row: sqlite3.Row) -> Exchange:
         row["round"], row["miner"], row["label"], Conversation(messages), request,
         CheckPlan(block, row["rate_ppm"], row["salt"]), bool(row["organic"]),
     )  # fmt: skip
-    times = None if row["sent_at"] is None else Times(row["sent_at"], row["first_at"], row["finished_at"])
+    arrivals = tuple((float(at), int(count)) for at, count in json.loads(row["arrivals"] or "[]"))
+    times = None if row["sent_at"] is None else Times(row["sent_at"], row["first_at"], row["finished_at"], arrivals)
     return Exchange(
         id=row["id"], asked=asked, status=Status(row["status"]), timed=bool(row["timed"]),
         response=decode(SignedResponse, row["response"]) if row["response"] else None,
-        prefix=tuple(json.loads(row["prefix"])) if row["prefix"] else (), times=times,
+        prefix=tuple(json.loads(row["prefix"])) if row["prefix"] else (), opened=row["opened"], times=times,
         reason=None if row["reason"] is None else Reason(row["reason"]), detail=row["detail"], leaf=row["leaf"],
         position=row["position"], piece=row["piece"],
     )  # fmt: skip
@@ -92,6 +94,7 @@ def miner(row: sqlite3.Row) -> Miner:
         requests=row["requests"], answered=row["answered"], checks=row["checks"],
         history=tuple((int(n), float(e)) for n, e in json.loads(row["history"])),
         reason=None if row["reason"] is None else Reason(row["reason"]), first_block=row["first_block"],
+        prefix_test=row["prefix_test"], suspected_until=row["suspected_until"],
     )  # fmt: skip
 
 

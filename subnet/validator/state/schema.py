@@ -112,4 +112,19 @@ MIGRATIONS: tuple[str, ...] = (
         block INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE exchanges ADD COLUMN opened BLOB;
+    ALTER TABLE exchanges ADD COLUMN arrivals TEXT;
+    ALTER TABLE miners ADD COLUMN prefix_test TEXT;
+    ALTER TABLE miners ADD COLUMN suspected_until INTEGER NOT NULL DEFAULT 0;
+
+    CREATE TABLE gates (
+        id INTEGER PRIMARY KEY,
+        block INTEGER NOT NULL,
+        gate TEXT NOT NULL,
+        miner TEXT NOT NULL,
+        mode TEXT NOT NULL
+    );
+    CREATE INDEX gates_miner ON gates (miner);
+    """,
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from subnet.config.gates import Mode
 from subnet.evidence.ledger import Entry, leaf_hash
 from subnet.evidence.rounds import SignedRound
 from subnet.evidence.slashing import Reason
@@ -18,6 +19,7 @@ from subnet.validator.values import (
     Asked,
     Bundle,
     Exchange,
+    GateEvent,
     Miner,
     MinerChain,
     Phase,
@@ -178,24 +180,37 @@ class Store:
                 (encode(response), exchange),
             )
 
-    def record_answer(self, exchange: int, response: SignedResponse, times: Times | None, *, timed: bool) -> None:
-        """An answer that passed every check that needs no model. The first one stays."""
+    def record_answer(
+        self, exchange: int, response: SignedResponse, times: Times | None, *, timed: bool,
+        prefix: Sequence[int] = (), opened: bytes | None = None,
+    ) -> None:  # fmt: skip
+        """An answer that passed every check that needs no model. The first one stays.
+
+        `prefix` are tokens that an earlier attempt streamed and this answer does not begin with.
+        """
         sent, first, finished = (times.sent, times.first, times.finished) if times else (None, None, None)
+        arrivals = json.dumps(times.arrivals) if times and times.arrivals else None
         with self._db.transaction() as db:
             db.execute(
-                "UPDATE exchanges SET status = ?, response = ?, sent_at = ?, first_at = ?, finished_at = ?, timed = ?, "
-                "reason = NULL, detail = '' WHERE id = ? AND response IS NULL",
-                (Status.ANSWERED, encode(response), sent, first, finished, int(timed), exchange),
+                "UPDATE exchanges SET status = ?, response = ?, sent_at = ?, first_at = ?, finished_at = ?, "
+                "arrivals = ?, timed = ?, prefix = ?, opened = ?, reason = NULL, detail = '' "
+                "WHERE id = ? AND response IS NULL",
+                (
+                    Status.ANSWERED, encode(response), sent, first, finished, arrivals, int(timed), _tokens(prefix),
+                    opened, exchange,
+                ),
             )
 
     def record_failure(
-        self, exchange: int, status: Status, reason: Reason | None, detail: str, prefix: Sequence[int] = ()
-    ) -> None:
-        """A request that got no usable answer: the miner's fault of service, or ours."""
+        self, exchange: int, status: Status, reason: Reason | None, detail: str, prefix: Sequence[int] = (),
+        opened: bytes | None = None,
+    ) -> None:  # fmt: skip
+        """A request that got no usable answer: the miner's fault of service, or ours. With what was streamed of it."""
         with self._db.transaction() as db:
             db.execute(
-                "UPDATE exchanges SET status = ?, reason = ?, detail = ?, prefix = ? WHERE id = ? AND response IS NULL",
-                (status, reason, detail[:500], json.dumps(list(prefix)) if prefix else None, exchange),
+                "UPDATE exchanges SET status = ?, reason = ?, detail = ?, prefix = ?, opened = ? "
+                "WHERE id = ? AND response IS NULL",
+                (status, reason, detail[:500], _tokens(prefix), opened, exchange),
             )
 
     def close_round(self, number: int, commitment: SignedRound, leaves: Mapping[int, int], entry: Entry) -> None:
@@ -227,6 +242,7 @@ class Store:
             )
             _append(db, settlement.entries)
             _bundles(db, settlement.bundles)
+            _gates(db, settlement.gates)
             _meta(db, settlement.meta)
 
     # Miners, ledger and the rest
@@ -236,7 +252,7 @@ class Store:
 
     def update_miners(
         self, miners: Iterable[Miner], entries: Sequence[Entry] = (), bundles: Sequence[Bundle] = (),
-        meta: Mapping[str, str] | None = None, new_piece: str | None = None,
+        meta: Mapping[str, str] | None = None, new_piece: str | None = None, gates: Sequence[GateEvent] = (),
     ) -> None:  # fmt: skip
         """Changes that no round makes: accusations, time that passed for a slashed miner, others' evidence.
 
@@ -248,6 +264,7 @@ class Store:
             db.executemany(rows.UPSERT_MINER, [rows.miner_values(item) for item in miners])
             _append(db, entries)
             _bundles(db, bundles)
+            _gates(db, gates)
             _meta(db, meta or {})
 
     def reasons(self, miner: str, window: int) -> dict[Reason, int]:
@@ -259,6 +276,16 @@ class Store:
             miner, window,
         )  # fmt: skip
         return {Reason(row["reason"]): row["count"] for row in found}
+
+    def gate_counts(self) -> dict[tuple[str, Mode], int]:
+        """How often each gate decided against a miner, by the mode it was in then."""
+        found = self._db.rows("SELECT gate, mode, COUNT(*) AS count FROM gates GROUP BY gate, mode")
+        return {(row["gate"], Mode(row["mode"])): row["count"] for row in found}
+
+    def gate_events(self, miner: str, count: int) -> list[GateEvent]:
+        """The newest decisions of gates against a miner, oldest first."""
+        found = self._db.rows("SELECT * FROM gates WHERE miner = ? ORDER BY id DESC LIMIT ?", miner, count)
+        return [GateEvent(row["block"], row["gate"], row["miner"], Mode(row["mode"])) for row in reversed(found)]
 
     def meta(self, key: str) -> str | None:
         row = self._db.row("SELECT value FROM meta WHERE key = ?", key)
@@ -341,6 +368,10 @@ class Store:
         return done.rowcount
 
 
+def _tokens(tokens: Sequence[int]) -> str | None:
+    return json.dumps(list(tokens)) if tokens else None
+
+
 def _append(db, entries: Sequence[Entry]) -> None:
     if not entries:
         return
@@ -356,6 +387,13 @@ def _bundles(db, bundles: Sequence[Bundle]) -> None:
     db.executemany(
         "INSERT OR REPLACE INTO bundles VALUES (?, ?, ?, ?, ?)",
         [(b.digest, b.miner, b.author, b.block, b.verdict.value) for b in bundles],
+    )
+
+
+def _gates(db, events: Sequence[GateEvent]) -> None:
+    db.executemany(
+        "INSERT INTO gates (block, gate, miner, mode) VALUES (?, ?, ?, ?)",
+        [(event.block, event.gate, event.miner, event.mode.value) for event in events],
     )
 
 
