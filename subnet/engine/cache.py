@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+import mmap
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,6 +47,9 @@ class SlotCache:
         shape = (self.slots, heads, self.capacity, size)
         if like.device.type != "cpu":
             return torch.zeros(shape, dtype=like.dtype, device=like.device)
-        # numpy's zeros are untouched pages: memory is used as positions are written, not up front
-        blank = np.zeros(math.prod(shape) * like.element_size(), np.uint8)
-        return torch.from_numpy(blank).view(like.dtype).view(shape)
+        # Small pages that are used as positions are written. numpy's zeros ask for huge ones, and a page of 2 MB that
+        # holds several heads would be taken whole for the first token of one: 1.1 GB for 8 slots of 3072 positions.
+        pages = mmap.mmap(-1, math.prod(shape) * like.element_size(), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if hasattr(mmap, "MADV_NOHUGEPAGE"):
+            pages.madvise(mmap.MADV_NOHUGEPAGE)
+        return torch.frombuffer(pages, dtype=like.dtype).view(shape)
