@@ -36,3 +36,10 @@ def test_an_ipv6_subscriber_is_one_address() -> None:
 @given(st.text(max_size=50))
 def test_fuzz_address_keys(host: str) -> None:
     assert isinstance(address_key(host), str)
+
+
+def test_a_look_takes_nothing() -> None:
+    buckets = Buckets(Rate(per_second=1.0, burst=2))
+    assert [buckets.wait_ms("a", 0.0, take=False) for _ in range(5)] == [0] * 5 and len(buckets) == 0
+    assert [buckets.wait_ms("a", 0.0) for _ in range(2)] == [0, 0]
+    assert buckets.wait_ms("a", 0.0, take=False) == buckets.wait_ms("a", 0.0) == 1_000
