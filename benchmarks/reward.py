@@ -50,7 +50,7 @@ from reward.training.tables import (
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-COMPARED = 48
+COMPARED = 32
 """Completions of the panel that are scored on every other machine."""
 MACHINES = {
     "AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},

@@ -43,9 +43,9 @@ class FitOptions:
     """standard deviation of the uniform noise on the standardised inputs while fitting"""
     pairwise: float = 0.5
     """Share of the part within pairs in the loss."""
-    embedding_scale: float = 0.1
+    embedding_scale: float = 0.3
     """Weight of the embedding blocks' inputs relative to the readable signals', after standardising."""
-    emphasis: tuple[tuple[str, float], ...] = (("wrong", 3.0),)
+    emphasis: tuple[tuple[str, float], ...] = (("wrong", 6.0),)
     """Kinds that weigh more than the others."""
     blind: tuple[str, ...] = ()
     """Signals that the head must not see."""
