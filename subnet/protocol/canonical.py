@@ -5,9 +5,9 @@ varies in length enters as a digest. Two different records can therefore never s
 find any field at a constant offset.
 """
 
+import functools
 import hashlib
-import sys
-from array import array
+import struct
 from collections.abc import Mapping, Sequence
 
 from subnet.errors import ProtocolError
@@ -41,18 +41,25 @@ def uint(value: int, width: int) -> bytes:
         raise ProtocolError(f"{value} does not fit {width} bytes: send an unsigned integer of that width") from None
 
 
+@functools.lru_cache(maxsize=1024)
+def _packer(count: int) -> struct.Struct:
+    return struct.Struct(f">{count}I")
+
+
+def pack_tokens(tokens: Sequence[int]) -> bytes:
+    """Four bytes a token. Raises struct.error for what is no integer of 32 bits."""
+    return _packer(len(tokens)).pack(*tokens)
+
+
 def token_leaves(tokens: Sequence[int]) -> list[bytes]:
     """Leaf hashes of a token list.
 
     Leaf i covers tokens 64i to 64i+63: SHA-256(0x00 || i as u32 || 64 token ids as u32), the last leaf padded with
     zeros. The list's length is committed beside the root, so padding cannot be mistaken for tokens.
     """
-    packed = array("I", tokens)
-    if sys.byteorder == "little":
-        packed.byteswap()
     leaves = -(-len(tokens) // TOKENS_PER_LEAF)
     width = 4 * TOKENS_PER_LEAF
-    raw = packed.tobytes().ljust(leaves * width, b"\x00")
+    raw = pack_tokens(tokens).ljust(leaves * width, b"\x00")
     digest = hashlib.sha256
     return [
         digest(b"\x00" + index.to_bytes(4, "big") + raw[index * width : (index + 1) * width]).digest()

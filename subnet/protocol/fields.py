@@ -5,7 +5,7 @@ order of their declaration.
 """
 
 import re
-from array import array
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -123,10 +123,10 @@ def tokens(low: int, high: int) -> Kind:
             size = f"{len(value)} tokens" if isinstance(value, tuple) else type(value).__name__
             raise ProtocolError(f"{where} has {size}: expected a tuple of {low} to {high} token ids")
         try:
-            array("I", value)
+            canonical.pack_tokens(value)
             # bool is an int to every numeric test, hence the comparison of types.
             sound = not value or set(map(type, value)) == _INT
-        except (OverflowError, TypeError):
+        except struct.error:
             sound = False
         if not sound:
             raise ProtocolError(f"{where} holds a token id that is not an integer from 0 to {limits.MAX_TOKEN_ID}")

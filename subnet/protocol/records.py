@@ -139,11 +139,11 @@ def loads(data: bytes, max_bytes: int) -> JsonValue:
     """
     if len(data) > max_bytes:
         raise MalformedMessage(f"message has {len(data)} bytes: at most {max_bytes} are allowed")
-    _check_depth(data)
     try:
         value = orjson.loads(data)
         if _surely_strict(data, value):
             return value
+        _check_depth(data)
         return _STRICT.decode(data.decode("utf-8"))
     except MalformedMessage:
         raise
@@ -165,25 +165,32 @@ def _surely_strict(data: bytes, value: JsonValue) -> bool:
         if b"\\\\" in data:
             return False
         quotes -= data.count(b'\\"')
-    return quotes == 2 * _strings(value)
+    return quotes == 2 * _strings(value, limits.MAX_JSON_DEPTH)
 
 
-def _strings(value: JsonValue) -> int:
-    """At most the number of strings in a JSON value, names included."""
+def _strings(value: JsonValue, depth: int) -> int:
+    """At most the number of strings in a JSON value, names included. Raises MalformedMessage beyond `depth` levels.
+
+    A list that begins with an integer is not looked into: what it holds besides integers no field takes.
+    """
     if type(value) is str:
         return 1
+    if type(value) is not dict and type(value) is not list:
+        return 0
+    if not depth:
+        raise MalformedMessage(f"message nests deeper than {limits.MAX_JSON_DEPTH} levels")
     found = 0
     if type(value) is dict:
         found = len(value)
         value = value.values()
-    elif type(value) is not list or (value and type(value[0]) is int):
+    elif value and type(value[0]) is int:
         return 0
     for item in value:
         kind = type(item)
         if kind is str:
             found += 1
         elif kind is not int:
-            found += _strings(item)
+            found += _strings(item, depth - 1)
     return found
 
 
