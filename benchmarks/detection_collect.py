@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
-from detection_data import Models, collect, missing  # noqa: E402
+from detection_data import Models, collect, missing, needed  # noqa: E402
 
 DEFAULT_DATA = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "assay" / "detection"
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of the stored chunks")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after the chunk that ends later")
-    parser.add_argument("--only", default="", help="only runs whose name starts so")
+    parser.add_argument("--only", default="", help="only runs whose name starts with one of these")
     options = parser.parse_args()
     options.data.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
@@ -33,7 +33,7 @@ def main() -> None:
     for run, chunk, path in missing(options.data):
         if (options.data / "stop").exists():
             break
-        if not run.name.startswith(options.only) or path.exists():
+        if not run.name.startswith(tuple(options.only.split(","))) or not needed(run, chunk, path):
             continue
         claim = path.with_suffix(".lock")
         if not _claimed(claim):
@@ -41,9 +41,8 @@ def main() -> None:
         try:
             torch.set_num_threads(2 if run.miner.endswith("threads2") else options.threads)
             start = time.monotonic()
-            found = collect(run, chunk, models)
-            found.save(path)
-            widest = 0.0 if found.widest is None else float(found.widest.max())
+            found = collect(run, chunk, models, path)
+            widest = 0.0 if found.widest is None else float(found.widest.max(initial=0.0))
             sys.stdout.write(
                 f"{time.monotonic() - began:7.0f} s  {path.stem}: {len(found.tokens)} tokens, "
                 f"{time.monotonic() - start:.0f} s, misses {np.mean(found.records.margins > 0.01):.4f}, "

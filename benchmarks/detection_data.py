@@ -86,13 +86,13 @@ def _cheats() -> list[Run]:
     runs += [Run(name, "general", chunks=2) for name in SUBTLE]
     others = [name for name in CHEATING if name not in SUBTLE]
     runs += [Run(name, "general", jobs=_size(name, 32), pairs=name in NUMERIC) for name in others]
-    runs += [Run(name + AT_BF16, "held_general", jobs=_size(name, 24), pairs=name in NUMERIC) for name in others]
+    runs += [Run(name + AT_BF16, "held_general", jobs=_size(name, 16), pairs=name in NUMERIC) for name in others]
     return [*runs, *(Run(name + AT_BF16, "held_general", chunks=2) for name in SUBTLE)]
 
 
 def _size(name: str, many: int) -> int:
     """Fewer requests where a cheat is caught at once or is slow to run."""
-    return 8 if name == "lenient_speculation" else 12 if name in GROSS else many
+    return 5 if name == "lenient_speculation" else 12 if name in GROSS else many
 
 
 def _fitted() -> list[Run]:
@@ -233,7 +233,8 @@ def add_states(run: Run, path: Path, models: Models, most: int = 24) -> None:
     """The states of a stored chunk's first completions, read again by both models: in float32 that is what decoding has
     to 1e-4.
     """
-    found, jobs = Measured.load(path), requests(run, 0, models)[:most]
+    found = Measured.load(path)
+    jobs = requests(replace(run, jobs=len(found.lengths)), 0, models)[:most]
     right, cheat = models.of(run.miner)
     cheat = cheat or Cheat()
     ends = np.cumsum(found.lengths)

@@ -31,7 +31,7 @@ def load_chunks(folder: Path) -> list[Chunk]:
     """Every stored chunk."""
     found = []
     for path in sorted(folder.glob("*.npz")):
-        if ".part" not in path.name:
+        if ".part" not in path.name and ".states" not in path.name:
             miner, workload, batch, _ = path.stem.split(".")
             found.append(Chunk(miner, workload, batch, Measured.load(path)))
     return found

@@ -1,9 +1,10 @@
 """From honest pairs to a tolerance profile.
  Counted, over fresh seeds: how often a competitor at a given distance, in a context of a given entropy, is what the
-honest miner draws. The bound of a cell is HEADROOM times the larger of two numbers: the upper limit of its rate when
-completions are resampled (tokens of one completion are not independent), and its rate in the worst workload alone, so
-that nobody gains by picking the contexts. Beyond the last distance at which enough different completions flipped, the
-bound goes on falling at SLOWER times the measured pace, down to a floor that the number of positions supports.
+honest miner draws. The bound of a cell is the class's headroom times the larger of two numbers: the upper limit of its
+rate when completions are resampled (tokens of one completion are not independent), and its rate in the worst workload
+alone, so that nobody gains by picking the contexts. Where few completions flipped the headroom is larger. Beyond the
+last distance at which enough of them did, the bound goes on falling at SLOWER times the measured pace, down to a floor
+that the number of positions supports.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from subnet.verify.pairs import Pairs, fresh_records
 from subnet.verify.profile import ARBITRARY, NOISE, Alternative, ToleranceProfile
 from subnet.verify.records import COMPETITORS, FAR, MATCH, NONE, UNIT, TokenRecords
 
-HEADROOM = 1.5
 CONFIDENCE = 0.975
 RESAMPLES = 400
 ENTROPY_EDGES: tuple[float, ...] = (0.5, 2.0)
@@ -80,9 +80,7 @@ def count(
         if on_seed:
             on_seed()
     tokens = seeds * len(honest.pairs)
-    return Counts(
-        honest.workload, seen, flipped, far_seen, far_flipped, tokens, len(honest.pairs), misses, largest
-    )
+    return Counts(honest.workload, seen, flipped, far_seen, far_flipped, tokens, len(honest.pairs), misses, largest)
 
 
 def _add(
@@ -117,7 +115,7 @@ class Bounds:
     rate: NDArray[np.float64]
 
 
-def fit_bounds(counts: Sequence[Counts], floor: float, random: np.random.Generator) -> Bounds:
+def fit_bounds(counts: Sequence[Counts], floor: float, random: np.random.Generator, headroom: float = 1.5) -> Bounds:
     """Upper bounds of every cell; `floor` is the smallest bound that the number of positions supports."""
     if not counts:
         raise ConfigError("there are no honest pairs to fit a profile to; run the measurement first")
@@ -125,9 +123,20 @@ def fit_bounds(counts: Sequence[Counts], floor: float, random: np.random.Generat
     far = [(c.far_seen, c.far_flipped) for c in counts]
     seen, flipped = (np.sum([table[side].sum(axis=0) for table in listed], axis=0) for side in (0, 1))
     rate = np.divide(flipped, seen, out=np.zeros_like(flipped), where=seen > 0)
-    bound = _continued(_upper(listed, random), np.sum([_clusters(t[1]) for t in listed], axis=0), floor)
-    far_bound = np.maximum(_falling(_upper(far, random), floor), bound * (seen > 0).any())
+    clusters, far_clusters = (np.sum([_clusters(t[1]) for t in tables], axis=0) for tables in (listed, far))
+    bound = _continued(_headroom(clusters, headroom) * _upper(listed, random), clusters, floor)
+    far_bound = _falling(_headroom(far_clusters, headroom) * _upper(far, random), floor)
+    far_bound = np.maximum(far_bound, bound * (seen > 0).any())
     return Bounds(bound, far_bound, rate)
+
+
+def _headroom(clusters: NDArray[np.float64], headroom: float) -> NDArray[np.float64]:
+    """More where a rate rests on few completions."""
+    return np.where(clusters >= WELL, headroom, max(headroom, RARE_HEADROOM))
+
+
+WELL, RARE_HEADROOM = 30, 2.0
+"""A cell that flipped in fewer than WELL different completions gets RARE_HEADROOM."""
 
 
 def _clusters(flipped: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -138,7 +147,7 @@ def _clusters(flipped: NDArray[np.float64]) -> NDArray[np.float64]:
 def _upper(
     tables: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]], random: np.random.Generator
 ) -> NDArray[np.float64]:
-    """HEADROOM times the worse of the bootstrap limit over completions and the worst workload's own rate."""
+    """The worse of the bootstrap limit over completions and the worst workload's own rate."""
     seen = np.concatenate([table[0] for table in tables])
     flipped = np.concatenate([table[1] for table in tables])
     resampled = []
@@ -152,11 +161,11 @@ def _upper(
         rate = np.divide(hits, exposure, out=np.zeros_like(hits), where=exposure > 0)
         known = (exposure >= ENOUGH) & (_clusters(b) >= SEVERAL)
         limit = np.where(known, np.maximum(limit, rate), limit)
-    return HEADROOM * limit
+    return limit
 
 
-ENOUGH = 5_000
-SEVERAL = 3
+ENOUGH = 1_000
+SEVERAL = 5
 """A single workload's own rate counts in a cell with ENOUGH exposures, flipped in SEVERAL completions."""
 
 TRUSTED = 8
@@ -204,15 +213,19 @@ def pairwise_scale(sets: Sequence[HonestSet]) -> float:
     return float(np.sqrt(np.mean(np.square(gaps, dtype=np.float64))))
 
 
-NOISE_STRENGTHS = (1.5, 2.2, 3.2, 4.5, 6.5, 10.0, 16.0, 30.0)
-"""Scales of wrong numerics that are bet on, in units of the profile's scale."""
+Noise = tuple[tuple[float, float], ...]
+"""Scales of wrong numerics that are bet on, in units of the profile's scale, and the weight of each."""
+
+EVEN: Noise = tuple((strength, 1.0) for strength in (1.5, 2.2, 3.2, 4.5, 6.5, 10.0, 16.0, 30.0))
+SUBTLE: Noise = ((2.3, 8.0), (4.5, 4.0), (9.0, 1.0), (20.0, 1.0))
+"""Most of the stake where evidence is slowest to come. Noise of 1.5 times the honest is not told from honest code."""
 
 REFERENCE_STRENGTH = 4.5
 
 
-def alternatives() -> tuple[Alternative, ...]:
+def alternatives(bets: Noise = EVEN) -> tuple[Alternative, ...]:
     """The mixture that a profile bets on: wrong numerics of every size, arbitrary tokens, and wrong samplers."""
-    noise = tuple(Alternative(NOISE, strength) for strength in NOISE_STRENGTHS)
+    noise = tuple(Alternative(NOISE, strength, weight) for strength, weight in bets)
     rare = (Alternative(ARBITRARY, 0.003), Alternative(ARBITRARY, 0.05))
     cut = (Alternative("top_k_50", 0.9), Alternative("top_p_90", 0.9), Alternative("greedy", 0.9))
     return (*noise, *rare, *cut, Alternative("temperature_low", 0.7), Alternative("temperature_high", 0.7))
@@ -220,20 +233,22 @@ def alternatives() -> tuple[Alternative, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ClassRules:
-    """What a tolerance class asks of its profile. tolerance and scale in logits; floor: the smallest bound; A:
-    threshold.
+    """What a tolerance class asks of its profile. tolerance and scale in logits; floor: the smallest bound; headroom: a
+    bound over the limit of what was measured; noise: the bets against wrong numerics; A: threshold.
     """
 
     name: str
     tolerance: float
     scale: float
     floor: float
+    headroom: float = 1.5
+    noise: Noise = EVEN
     threshold: float = 1e9
 
 
 CLASSES = {
     "fp32": ClassRules("fp32", tolerance=0.005, scale=0.065, floor=1e-6),
-    "bf16": ClassRules("bf16", tolerance=0.01, scale=0.065, floor=1e-6),
+    "bf16": ClassRules("bf16", tolerance=0.01, scale=0.065, floor=1e-6, headroom=1.1, noise=SUBTLE),
 }
 """scale is the pairwise noise of bf16 layers, measured; it only sets the unit of the bets' strengths."""
 
@@ -247,8 +262,8 @@ def make_profile(
     random: np.random.Generator,
 ) -> ToleranceProfile:
     """The profile that honest counts support. `measured` says how they were measured and is published with it."""
-    bounds = fit_bounds(counts, rules.floor, random)
-    bets = alternatives()
+    bounds = fit_bounds(counts, rules.floor, random, rules.headroom)
+    bets = alternatives(rules.noise)
     reference = next(i for i, bet in enumerate(bets) if bet.kind == NOISE and bet.strength == REFERENCE_STRENGTH)
     return ToleranceProfile(
         name=name,

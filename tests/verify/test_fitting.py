@@ -7,7 +7,8 @@ from subnet.sampling import Sampling
 from subnet.verify.fitting import (
     CLASSES,
     DISTANCE_EDGES,
-    HEADROOM,
+    RARE_HEADROOM,
+    WELL,
     HonestSet,
     count,
     fit_bounds,
@@ -32,10 +33,12 @@ def honest(noise: float, positions: int = 600, completions: int = 30, number: in
 def test_every_cell_is_bounded_with_headroom():
     random = np.random.default_rng(0)
     counts = [count(honest(0.05), 40, 0.01, random)]
-    bounds = fit_bounds(counts, 1e-6, random)
+    bounds = fit_bounds(counts, 1e-6, random, headroom=1.3)
     seen, flipped = counts[0].seen.sum(axis=0), counts[0].flipped.sum(axis=0)
     rate = np.divide(flipped, seen, out=np.zeros_like(seen), where=seen > 2000)
-    assert (bounds.bound >= np.minimum(HEADROOM * rate, 1.0) - 1e-12).all()
+    assert (bounds.bound >= np.minimum(1.3 * rate, 1.0) - 1e-12).all()
+    rare = (counts[0].flipped > 0).sum(axis=0) < WELL
+    assert (bounds.bound[rare] >= np.minimum(RARE_HEADROOM * rate[rare], 1.0) - 1e-12).all()
     assert (np.diff(bounds.bound, axis=1) <= 1e-12).all()
     assert (np.diff(bounds.far_bound, axis=1) <= 1e-12).all()
 
@@ -46,6 +49,16 @@ def test_the_worst_workload_sets_the_bound():
     alone, both = fit_bounds([calm], 1e-6, random), fit_bounds([calm, wild], 1e-6, random)
     cell = DISTANCE_EDGES.index(0.15)
     assert both.bound[-1, cell] > 5 * alone.bound[-1, cell]
+
+
+def test_a_workload_that_is_rare_in_the_data_sets_the_bound_too():
+    random = np.random.default_rng(0)
+    calm, wild = count(honest(0.02, 3000), 40, 0.01, random), count(honest(0.1, 1500, number=1), 40, 0.01, random)
+    bounds = fit_bounds([calm, wild], 1e-6, random, headroom=1.0)
+    cell = (-1, DISTANCE_EDGES.index(0.1))
+    own = wild.flipped.sum(axis=0)[cell] / wild.seen.sum(axis=0)[cell]
+    assert wild.seen.sum(axis=0)[cell] < 5_000
+    assert bounds.bound[cell] >= 0.999 * own
 
 
 def test_beyond_the_measured_the_bound_falls_slowly_to_the_floor():
