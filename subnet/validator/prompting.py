@@ -50,8 +50,9 @@ def series_of_round(
         return book.series
     following = PromptSeries(RoundSecret(secrets.token_bytes(32)), profile())
     new = [following]
+    opened: tuple[dict[str, Any], ...] = ()
     if book is None:
-        series, opened = PromptSeries(RoundSecret(secrets.token_bytes(32)), profile()), ()
+        series = PromptSeries(RoundSecret(secrets.token_bytes(32)), profile())
         new.insert(0, series)
     else:
         series, opened = book.following, (*book.opened, _opened(book, number - 1))[-KEPT_SERIES:]
