@@ -26,7 +26,7 @@ def explain_round(result: RoundScore, rules: ScoringRules) -> str:
         + (f"; {result.odd_prompts} on odd prompts left out" if result.odd_prompts else ""),
         f"  speed        {result.speed:.4f}  {result.rate:.1f} tokens/s in the round's window of "
         f"{result.window_seconds:.2f} s, best miner {result.best_rate:.1f}; {result.tokens_per_second:.1f} tokens/s "
-        f"in all{_waits(result)}",
+        f"in all, first token {_seconds(result.first_token_seconds)}",
         f"  reliability  {result.reliability:.4f}  delivered share of the work asked for, "
         f"to the power {rules.reliability_power:g}",
         f"  raw          {result.raw:.4f}  quality × speed × reliability"
@@ -65,8 +65,5 @@ def explain_standing(
     return "\n".join(lines)
 
 
-def _waits(result: RoundScore) -> str:
-    if result.median_first_token_seconds is None:
-        return ""
-    own = "none" if result.first_token_seconds is None else f"{result.first_token_seconds:.3f} s"
-    return f"; first token {own}, median {result.median_first_token_seconds:.3f} s"
+def _seconds(value: float | None) -> str:
+    return "none" if value is None else f"after {value:.3f} s"

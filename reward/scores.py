@@ -12,8 +12,8 @@ All functions here are pure: the state of the scores is a frozen value keyed by 
   Prompts on which the median miner did badly are left out: they tell about the prompt.
 - speed: the tokens that the miner delivered, each counted for less the later it came, relative to
   the round's best. A token that came within the round's window counts in full, one that came after
-  n windows 1/n^2; the window is the time by which a fifth of all the round's tokens had come. All
-  tokens of an answer also count by how long its first one took.
+  n windows 1/n^2; the window is the time in which the fastest miner delivered a fifth of what a
+  usual miner delivers in all. Time runs from the request, so the wait for the first token counts.
   It is a sum over tokens, the same for all miners, on purpose: n hotkeys on one machine deliver
   what one would that is asked as much, so together they earn what it would, however the machine
   arranges its work. There is no cap, for the same reason.
@@ -48,11 +48,9 @@ class ScoringRules:
     prior: float = 0.2
     """Normalised score that a new hotkey starts from; what is left of it in the average is never paid."""
     window_share: float = 0.2
-    """The window is the time by which this share of the round's tokens had come, in (0, 1)."""
+    """The window is the time in which the fastest miner delivered this share of a usual miner's tokens, in (0, 1)."""
     lateness_power: float = 2.0
     """How a token loses value after the window: window / time to this power; above 1."""
-    first_token_cap: float = 2.0
-    """A first token sooner than the median miner's by this factor earns nothing more; at least 1."""
     lone_speed: float = 0.5
     """Speed of a miner whose first round had no other miner in it."""
     reliability_power: float = 2.0
@@ -71,7 +69,6 @@ class ScoringRules:
             ("window_share", 0.0 < self.window_share < 1.0),
             ("lateness_power", 1.0 < self.lateness_power <= 8.0),
             ("lone_speed", 0.0 <= self.lone_speed <= 1.0),
-            ("first_token_cap", self.first_token_cap >= 1.0),
             ("reliability_power", self.reliability_power >= 1.0),
             ("reference_decay", 0.0 <= self.reference_decay <= 1.0),
             ("odd_prompt_ratio", 0.0 <= self.odd_prompt_ratio <= 1.0),
@@ -139,7 +136,6 @@ class RoundScore:
     best_rate: float
     window_seconds: float
     first_token_seconds: float | None
-    median_first_token_seconds: float | None
     odd_prompts: int
     """How many of its answers were left out because the prompt was odd."""
     slashed: bool
@@ -261,23 +257,35 @@ def _arrivals(sample: Sample) -> Iterator[tuple[float, int]]:
             before = count
 
 
-def delivered_value(samples: Iterable[Sample], window: float, usual_wait: float | None, rules: ScoringRules) -> float:
+def window_of(samples: Iterable[Sample], share: float) -> float:
+    """Seconds in which the fastest miner delivered this share of what a usual miner delivers in all; 0 of nothing.
+
+    Usual: half of the round's tokens are of miners that delivered at least as much. So neither many slow
+    hotkeys nor late tokens make the window longer, and who delivers little does not make it shorter.
+    """
+    came: dict[str, list[tuple[float, int]]] = {}
+    for sample in samples:
+        came.setdefault(sample.hotkey, []).extend(_arrivals(sample))
+    totals = [float(sum(count for _, count in arrivals)) for arrivals in came.values()]
+    usual = weighted_quantile(((total, total) for total in totals), 0.5)
+    if usual is None:
+        return 0.0
+    reached = []
+    for arrivals in came.values():
+        count = 0
+        for age, fresh in sorted(arrivals):
+            count += fresh
+            if count >= share * usual:
+                reached.append(age)
+                break
+    return min(reached)
+
+
+def delivered_value(samples: Iterable[Sample], window: float, rules: ScoringRules) -> float:
     """The tokens of these answers, each by its value: a sum over tokens, whoever they are of."""
     return math.fsum(
-        count * min(1.0, window / age) ** rules.lateness_power * _promptness(sample, usual_wait, rules)
-        for sample in samples
-        for age, count in _arrivals(sample)
+        count * min(1.0, window / age) ** rules.lateness_power for sample in samples for age, count in _arrivals(sample)
     )
-
-
-def _promptness(sample: Sample, usual_wait: float | None, rules: ScoringRules) -> float:
-    if usual_wait is None:
-        return 1.0
-    # An answer that was not streamed while others are is taken to have the worst wait that counts.
-    ratio = 0.25
-    if sample.first_token_at is not None:
-        ratio = max(usual_wait, 1e-4) / max(sample.first_token_at - sample.sent_at, 1e-4)
-    return math.sqrt(min(rules.first_token_cap, ratio) / rules.first_token_cap)
 
 
 def score_round(
@@ -297,12 +305,9 @@ def score_round(
     # Slashed miners do not set the pace: their answers may not be the model's at all.
     honest = {hotkey: service for hotkey, service in services.items() if hotkey not in slashed}
     pace = [s for s in samples if s.hotkey not in slashed]
-    waits = [(s.first_token_at - s.sent_at, s.tokens) for s in pace if s.first_token_at is not None]
-    usual_wait = weighted_quantile(waits, 0.5)
-    window = weighted_quantile((came for s in pace for came in _arrivals(s)), rules.window_share) or 0.0
+    window = window_of(pace, rules.window_share)
     rates = {
-        hotkey: delivered_value(group, window, usual_wait, rules) / window if window else 0.0
-        for hotkey, group in by_miner.items()
+        hotkey: delivered_value(group, window, rules) / window if window else 0.0 for hotkey, group in by_miner.items()
     }
     best = max((rates[hotkey] for hotkey in honest), default=0.0)
 
@@ -331,7 +336,6 @@ def score_round(
             best_rate=best,
             window_seconds=window,
             first_token_seconds=service.first_token,
-            median_first_token_seconds=usual_wait,
             odd_prompts=service.odd,
             slashed=hotkey in slashed,
         )
