@@ -59,7 +59,7 @@ class PromptSeries:
     def from_json(cls, raw: Any) -> PromptSeries:
         """Read plain JSON values. Raises RewardError where they are not a series."""
         try:
-            fields = {
+            fields: dict[str, Any] = {
                 name: value if isinstance(value, int) else tuple((int(a), int(b)) for a, b in value)
                 for name, value in raw["profile"].items()
             }
