@@ -32,6 +32,8 @@ from subnet.chain.weights import U16_MAX, quantise, reason_of, refusal, same_row
 MECHANISM = 0
 SUBMIT_FACTOR = 4
 """A submit waits for its block and for finality: it gets this many times the deadline of a read."""
+LOST_IN_THE_MIDDLE = "may already be on chain"
+"""What the SDK says where the connection went between a submit and its block; it calls that a chain error too."""
 SERVE_PROTOCOL = 4
 NO_CERTIFICATE = b"\x00"
 """Published in place of a neuron certificate that is taken back: the chain cannot delete one."""
@@ -191,7 +193,9 @@ class Chain:
             await self._submit_weights(netuid, planned, hotkey, key)
             return await self._read_back(netuid, rules, planned, hotkey.ss58_address)
         except ChainRejected as error:
-            return WeightsOutcome(reason_of(error.name), planned, message=str(error))
+            lost = error.name is None and LOST_IN_THE_MIDDLE in str(error)
+            reason = WeightsReason.CHAIN_AWAY if lost else reason_of(error.name)
+            return WeightsOutcome(reason, planned, message=str(error))
         except ChainAway as error:
             return WeightsOutcome(WeightsReason.CHAIN_AWAY, planned, message=str(error))
 

@@ -29,6 +29,9 @@ from subnet.validator.state import Store
 from subnet.validator.values import Miner
 
 RETRY_BLOCKS = 3
+UNSURE = (WeightsReason.CHAIN_AWAY, WeightsReason.NOT_READ_BACK, WeightsReason.REJECTED)
+"""After these the chain may hold the vector all the same: a connection that is lost in the middle looks like a refusal.
+"""
 META_BLOCK = "weights_block"
 META_HELD = "weights_held"
 
@@ -150,7 +153,7 @@ class WeightSetter:
             return
         shares = dict(zip(vector.uids, vector.shares, strict=True))
         outcome = await self._chain.set_weights(self._netuid, shares, self._hotkey, self._version_key)
-        self._unsure = outcome.reason in (WeightsReason.CHAIN_AWAY, WeightsReason.NOT_READ_BACK)
+        self._unsure = outcome.reason in UNSURE
         if outcome.reason.done:
             self._next = block + self._every
         self._record(outcome, snapshot)

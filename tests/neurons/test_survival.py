@@ -69,17 +69,18 @@ async def test_a_chain_that_is_away_for_a_minute_lags_or_dies_is_waited_for(tmp_
     """Longer than every deadline of the client, one after another; the short form is in test_troubles.py."""
     world = new_world(tmp_path, model)
     try:
-        await world.open(["validator"], ["honest"])
+        await world.open(["validator"], ["honest", "far"])
         with Proxy(world.endpoint) as road:
-            world.road = road.endpoint
             world.add("miner", "honest").start()
+            world.road = road.endpoint
+            world.add("miner", "far").start()
             world.add("validator", "validator").start()
             await until(lambda: world.settled("validator") >= 2, 120, "rounds are settled")
 
             async def goes_on(after):
                 before = world.settled("validator")
                 await until(lambda: world.settled("validator") >= before + 2, 90, f"rounds go on after {after}")
-                assert all(world.neurons[name].alive for name in ("validator", "honest"))
+                assert all(neuron.alive for neuron in world.neurons.values())
 
             road.stall()
             await asyncio.sleep(65)

@@ -32,8 +32,8 @@ def world(tmp_path_factory):
     try:
         asyncio.run(world.open([VALIDATOR], [HONEST, CHEAT]))
         with Proxy(world.endpoint) as road:
+            world.add("miner", HONEST).start()  # its own road to the chain is good: what goes wrong is the validator's
             world.proxy, world.road = road, road.endpoint
-            world.add("miner", HONEST).start()
             world.add("miner", CHEAT, *WRONG_SEED).start()
             world.clock, world.replay = folder / "clock", folder / "no-replay"
             env = {

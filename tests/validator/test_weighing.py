@@ -141,3 +141,13 @@ async def test_a_commit_is_followed_until_it_is_open_and_read_back(store: Store,
     assert store.last_weights()[1] == said
     await submit(setter, 15, book)
     assert len(chain.vectors) == (1 if said == "revealed" else 2), "what was not opened is followed by another"
+
+
+@pytest.mark.parametrize("reason", [WeightsReason.CHAIN_AWAY, WeightsReason.NOT_READ_BACK, WeightsReason.REJECTED])
+async def test_after_an_attempt_that_may_have_worked_the_chain_is_looked_at_first(store: Store, reason) -> None:
+    chain, book = RecordingChain(reason), ScoreBook({CHEAT: Standing(0.5, 1, 1)})
+    setter = setter_for(chain, store)
+    await submit(setter, 10, book)
+    chain.last_update, chain.row = 11, ((1, 65535),)
+    await submit(setter, 13, book)
+    assert len(chain.vectors) == 1 and setter.last_block == 11 and setter.shares == {1: 1.0}
