@@ -591,3 +591,13 @@ def test_a_period_is_at_least_a_block(name: str) -> None:
     with pytest.raises(EvidenceError, match=name):
         Policy(**{name: 0})
     assert getattr(Policy(**{name: 1}), name) == 1
+
+
+def test_a_case_that_fell_while_suspended_does_not_come_back_when_the_suspension_would_have_ended() -> None:
+    standing, decisions = played(
+        accusation(), opinion(START + 5, False), opinion(START + 10, False, WHALE, stake=60), Passed(START + 500)
+    )
+    (case,) = standing.cases
+    assert case.state is CaseState.OVERTURNED and may_earn(standing) and not check_always(standing)
+    assert (case.suspended_from, case.suspended_until, case.forfeits_at) == (None, None, None)
+    assert [reason for reason, _ in reasons(decisions)] == [Reason.ACCUSED, Reason.SUSPENDED, Reason.OVERTURNED]
