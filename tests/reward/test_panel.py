@@ -14,7 +14,7 @@ from reward.training.panel import WRONG_LONG, agreement, panel_examples
 
 SHOWN = (
     "Why is the sky blue?",
-    "What do bees make honey from?",
+    'What does the git command "git pull" do?',
     "How do I unclog a sink?",
     "I feel nervous about my exam tomorrow. Any advice?",
 )
