@@ -131,4 +131,6 @@ def _reason(profile: ToleranceProfile, tokens: int, agreement: float, largest: f
         guess = "this is not the model of the manifest: check the file's hash, its quantisation and its chat template"
     else:
         guess = "the arithmetic is narrower than the class allows: check dtype, KV-cache dtype and attention kernel"
+        if profile.tolerance_class == "bf16":
+            guess += ", and that the vocabulary projection (lm_head) runs in float32 on the bfloat16 hidden state"
     return f"{told}. Most likely {guess}"
