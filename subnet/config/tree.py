@@ -196,6 +196,7 @@ class ValidatorRole:
     probation_blocks: int = option(7200, "how long it is checked at every request after that, in blocks")
     suspend_blocks: int = option(1200, "how long a disagreement suspends a slash, in blocks")
     weights_blocks: int = option(100, "set weights at most every so many blocks; the chain's own limit holds as well")
+    weights_to_owner: bool = option(False, "give everything to the subnet owner's uid while nobody has earned anything")
     ready_blocks: int = option(1200, "not ready when weights are older than this, in blocks")
     commit_blocks: int = option(100, "commit the ledger's root at most every so many blocks")
     reward: str = option("default", "reward model: default, handmade, text, hf:<manifest>, or mix:a=0.7,b=0.3")

@@ -141,6 +141,7 @@ class ValidatorApp:
             self._weights = WeightSetter(
                 self._chain, self._store, config.netuid, self._hotkey, every_blocks=config.validator.weights_blocks,
                 version_key=config.validator.version_key, rules=self._weight_rules,
+                to_owner=config.validator.weights_to_owner,
             )  # fmt: skip
             self._organic = Organic(
                 tokenize, prompt_tokens=config.validator.prompt_tokens, max_tokens=config.validator.max_tokens,
