@@ -39,8 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _calibrate(options, console)
     except AssayError as error:
-        console.print(f"[red]calibration failed:[/red] {error}")
+        console.print(f"[red]calibration failed:[/red] {error}", highlight=False, soft_wrap=True)
         return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; what was measured is kept, run it again to go on")
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
