@@ -107,7 +107,11 @@ _NOT_HTTP = _closing_answer(Fault("malformed", "this is not a valid HTTP/1.1 req
 
 
 class _Joined:
-    """A transport that joins what is written within one turn of the event loop: head and body leave in one packet."""
+    """A transport that joins two writes within one turn of the event loop: head and body leave in one packet.
+
+    The second write sends both at once. Waiting for the turn's end would hold every answer of a batch of requests until
+    the last one is computed, and the two sides would work by turns instead of together.
+    """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -116,9 +120,11 @@ class _Joined:
         self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
-        if not self._pending:
-            self._loop.call_soon(self._flush)
         self._pending.append(data)
+        if len(self._pending) == 1:
+            self._loop.call_soon(self._flush)
+        else:
+            self._flush()
 
     def _flush(self) -> None:
         if self._pending:

@@ -153,6 +153,7 @@ async def slow_headers(port: int, seconds: float) -> Seen:
     async def attempt(seen: Seen) -> None:
         async with connection(port) as (reader, writer):
             opened = time.monotonic()
+            writer.write(b"GET /assay/v1/ping HTTP/1.1\r\n")
             for byte in itertools.cycle(b"x-slow: aaaaaaaaaaaa\r\n"):
                 writer.write(bytes([byte]))
                 await writer.drain()
