@@ -9,6 +9,7 @@ from tests.neurons.world import World, tiny_model, until
 
 WRONG_SEED = ("--miner.engine", "tests.zoo.miner:factory", "--miner.engine_option", "adversary=wrong_seed")
 STORE, ROUNDS = "subnet.validator.state.store:Store", "subnet.validator.rounds:Rounds"
+PUNISHER = "subnet.validator.punishing:Punisher"
 CHAIN, REPLAY = "subnet.chain.client:Chain", "subnet.validator.replay_client:ReplayClient"
 IN_CI = (f"{STORE}.settle:inside", f"{CHAIN}._submit_weights:after")
 THE_OTHERS = (
@@ -23,8 +24,8 @@ THE_OTHERS = (
     f"{REPLAY}.examine:before",
     f"{REPLAY}.examine:after",
     f"{STORE}.settle:before",
-    f"{ROUNDS}._zero:before",
-    f"{ROUNDS}._zero:after",
+    f"{PUNISHER}._zero:before",
+    f"{PUNISHER}._zero:after",
     f"{STORE}.settle:after",
     f"{STORE}.record_weights:before",
     f"{STORE}.record_weights:after",
