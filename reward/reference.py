@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reward.branches import Job, batches, branching, packed
 from reward.model import Conversation
+from subnet.engine.branches import Job, batches, branching, packed
 from subnet.engine.causal import CausalModel
 
 MOST_TOKENS = 320
