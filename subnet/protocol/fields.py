@@ -78,41 +78,35 @@ def uint(width: int, low: int = 0, high: int | None = None) -> Kind:
 
 def raw(width: int, describe: str = "bytes") -> Kind:
     """Exactly `width` bytes, in lower-case hexadecimal without prefix on the wire."""
+    expected = f"{width} {describe}"
 
     def check(value: Any, where: str) -> None:
         if type(value) is not bytes or len(value) != width:
             size = f"{len(value)} bytes" if isinstance(value, bytes) else f"{show(value)}"
-            raise ProtocolError(f"{where} is {size}: expected {width} {describe}")
+            raise ProtocolError(f"{where} is {size}: expected {expected}")
 
     def from_json(value: JsonValue, where: str) -> bytes:
-        if type(value) is str and len(value) == 2 * width:
-            try:
-                found = bytes.fromhex(value)
-            except ValueError:
-                found = b""
-            # fromhex also takes white space and capitals; writing it again shows them, faster than a pattern.
-            if found.hex() == value:
-                return found
-        raise ProtocolError(f"{where}: expected {width} {describe} as lower-case hexadecimal, got {show(value)}")
+        return _from_hex(value, width, width, expected, where)
 
     return Kind(
         check=check,
         to_json=bytes.hex,
         from_json=from_json,
         canonical=_same,
-        schema={"type": "string", "pattern": f"^[0-9a-f]{{{2 * width}}}$", "description": f"{width} {describe}, hex"},
+        schema={"type": "string", "pattern": f"^[0-9a-f]{{{2 * width}}}$", "description": f"{expected}, hex"},
     )
 
 
-def _from_hex(value: JsonValue, low: int, high: int, where: str) -> bytes:
+def _from_hex(value: JsonValue, low: int, high: int, expected: str, where: str) -> bytes:
     if type(value) is str and 2 * low <= len(value) <= 2 * high:
         try:
             found = bytes.fromhex(value)
         except ValueError:
             found = b""
+        # fromhex also takes white space and capitals; writing it again shows them, faster than a pattern.
         if found.hex() == value:
             return found
-    raise ProtocolError(f"{where}: expected {low} to {high} bytes as lower-case hexadecimal, got {show(value)}")
+    raise ProtocolError(f"{where}: expected {expected} as lower-case hexadecimal, got {show(value)}")
 
 
 def tokens(low: int, high: int) -> Kind:
@@ -237,7 +231,8 @@ def extensions() -> Kind:
         if type(value) is not dict:
             raise ProtocolError(f"{where}: expected an object, got {type(value).__name__}")
         limit = limits.MAX_EXTENSION_VALUE_BYTES
-        return {key: _from_hex(entry, 0, limit, f"{where}[{key!r:.80}]") for key, entry in value.items()}
+        sizes = f"0 to {limit} bytes"
+        return {key: _from_hex(entry, 0, limit, sizes, f"{where}[{key!r:.80}]") for key, entry in value.items()}
 
     return Kind(
         check=check,
