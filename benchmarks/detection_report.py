@@ -85,7 +85,7 @@ def _class_table(found: dict[str, Any], name: str) -> list[str]:
         cells.append("" if honest else "bf16 + change" if miner.endswith(AT_BF16) else "fp32 + change")
         cells += [f"{found['tokens'][name][miner]:,}", f"{agreement[miner]:.4f}", ours]
         cells += [_cell(found["fresh_delays"][name][miner]), f"{aim:,}" if aim else "–"]
-        cells.append(_floor(found["floor"][name][miner]))
+        cells.append(_number(found["floor"][name][miner]))
         others = [found["baselines"][name][rule].get(miner, "") for rule in RULES] + [_toploc(found, name, miner)]
         lines.append("| " + " | ".join([*cells, *map(_number, others)]) + " |")
     wrong = [f"{found['baselines'][name][rule]['honest accused']:.2f}" for rule in RULES]
@@ -125,10 +125,6 @@ def _cell(found: Sequence[int | None] | None) -> str:
         return "–"
     parts = ["none" if np.isinf(value) else f"{value:,.0f}" for value in (quantile(found, 0.5), quantile(found, 0.9))]
     return f"{parts[0]} ({parts[1]})"
-
-
-def _floor(value: float | None) -> str:
-    return "none" if value is None else f"{value:,.0f}"
 
 
 def _misses(found: dict[str, Any]) -> list[str]:
