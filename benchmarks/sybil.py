@@ -248,7 +248,7 @@ def main() -> int:
         asyncio.run(serve_machine(name, int(hotkeys), int(batch), int(core)))
         return 0
     rounds = 1 if options.quick else options.rounds
-    plan = [(1, 8), (4, 8)] if options.quick else [(1, 16), (2, 16), (4, 16), (4, 4), (1, 1), (4, 1)]
+    plan = [(1, 8), (4, 8)] if options.quick else [(1, 8), (2, 8), (4, 8), (1, 1), (4, 1)]
     rows: list[Row] = []
     for hotkeys, requests in plan:
         rows.append(asyncio.run(play(hotkeys, requests, rounds, options.batch, options.tokens)))

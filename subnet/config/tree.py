@@ -179,7 +179,7 @@ class MinerRole:
 class ValidatorRole:
     sample: int = option(0, "miners asked in a round; 0 asks all of them")
     requests: int = option(1, "requests to every chosen miner in a round, at least")
-    max_requests: int = option(16, "and at most: as many as it offers to work on at once, so that its capacity shows")
+    max_requests: int = option(64, "and at most: as many as it offers to work on at once, so that its capacity shows")
     scored: int = option(2, "answers of a miner in a round whose quality is scored, chosen after they are in")
     round_blocks: int = option(5, "a new round starts every so many blocks")
     open_rounds: int = option(3, "rounds that may be under way at once; 0 asks nobody")

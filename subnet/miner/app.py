@@ -155,7 +155,7 @@ class MinerApp:
         role = self._config.miner
         terms = Terms(
             genesis, self._config.netuid, ModelOffer(manifest.digest, manifest.name, manifest.max_positions), SOFTWARE,
-            role.max_tokens, role.max_prompt_tokens, role.max_batch + role.max_waiting,
+            role.max_tokens, role.max_prompt_tokens, role.max_batch,
         )  # fmt: skip
         epochs = EpochBook(role.secrets, after=self._answers.last_epoch())
         return MinerService(terms, self._hotkey, engine, epochs, beacons, self._answers, self._metrics, decode)

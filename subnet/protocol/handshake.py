@@ -94,7 +94,7 @@ class ModelOffer:
 class Capabilities:
     """A miner's answer to Hello.
 
-    `concurrency` is how many requests of this validator it works on at once; more are answered with `overloaded`.
+    `concurrency` is how many requests it works on at once; more wait, or are answered with `overloaded`.
     """
 
     versions: tuple[int, ...] = wire(fields.items(fields.uint(2, low=1), limits.MAX_VERSIONS, low=1))

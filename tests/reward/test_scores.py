@@ -217,15 +217,15 @@ def test_sybil_splitting_a_machine_gains_nothing_even_where_each_hotkey_is_asked
     others = [replace(s, hotkey=name) for name in "abcde" for s in machine(1, [(24, 0)] * 16, 60.0, 0.2, "fair")]
     split = machine(parts, [(24, i) for i in range(16 * parts)], rate, 0.2, order)
     alone = machine(1, [(24, 0)] * 16, rate, 0.2, order)
-    assert share_of([*split, *others], "x") <= 1.03 * share_of([*alone, *others], "x")
+    assert share_of([*split, *others], "x") <= 1.005 * share_of([*alone, *others], "x")
 
 
 def test_sybil_splitting_pays_where_a_machine_is_not_asked_enough_to_fill_it():
-    """The attack that remains: one request a hotkey shows nothing of a machine that is four times as fast."""
+    """The attack that remains: one request a hotkey shows nothing of a machine that does four in the same time."""
     others = [replace(s, hotkey=name) for name in "abcde" for s in machine(1, [(24, 0)], 60.0, 0.2, "fair")]
     split = machine(4, [(24, i) for i in range(4)], 240.0, 0.2, "fair")
-    alone = machine(1, [(24, 0)], 240.0, 0.2, "fair")
-    assert 1.1 * share_of([*alone, *others], "x") < share_of([*split, *others], "x")
+    alone = machine(1, [(24, 0)], 60.0, 0.2, "fair")
+    assert 2.5 * share_of([*alone, *others], "x") < share_of([*split, *others], "x")
 
 
 def test_sybil_many_slow_hotkeys_do_not_stretch_the_window():
