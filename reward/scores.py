@@ -12,7 +12,7 @@ All functions here are pure: the state of the scores is a frozen value keyed by 
   Prompts on which the median miner did badly are left out: they tell about the prompt.
 - speed: the tokens that the miner delivered, each counted for less the later it came, relative to
   the round's best. A token that came within the round's window counts in full, one that came after
-  n windows 1/n^3; the window is the time in which the fastest miner delivered a fifth of what a
+  n windows 1/n^4; the window is the time in which the fastest miner delivered a fifth of what a
   usual miner delivers in all. Time runs from the request, so the wait for the first token counts.
   It is a sum over tokens, the same for all miners, on purpose: n hotkeys on one machine deliver
   what one would that is asked as much, so together they earn what it would, however the machine
@@ -49,7 +49,7 @@ class ScoringRules:
     """Normalised score that a new hotkey starts from; what is left of it in the average is never paid."""
     window_share: float = 0.2
     """The window is the time in which the fastest miner delivered this share of a usual miner's tokens, in (0, 1)."""
-    lateness_power: float = 3.0
+    lateness_power: float = 4.0
     """How a token loses value after the window: window / time to this power; above 1."""
     lone_speed: float = 0.5
     """Speed of a miner whose first round had no other miner in it."""

@@ -217,7 +217,7 @@ def test_sybil_splitting_a_machine_gains_nothing_even_where_each_hotkey_is_asked
     others = [replace(s, hotkey=name) for name in "abcde" for s in machine(1, [(24, 0)] * 16, 60.0, 0.2, "fair")]
     split = machine(parts, [(24, i) for i in range(16 * parts)], rate, 0.2, order)
     alone = machine(1, [(24, 0)] * 16, rate, 0.2, order)
-    assert share_of([*split, *others], "x") <= 1.005 * share_of([*alone, *others], "x")
+    assert share_of([*split, *others], "x") <= 1.001 * share_of([*alone, *others], "x")
 
 
 def test_sybil_splitting_pays_where_a_machine_is_not_asked_enough_to_fill_it():
