@@ -61,6 +61,11 @@ alone (the fp32 profile's bounds are its floor, fitted to nothing). *New context
 by the profile that is shipped. *Exponent*: evidence of A comes by chance about once in A to this power in that
 workload; 1 is the promise."""
 
+SUMMARY = """\
+Ours: median (90 %). The others: fp32 / bf16 class, medians on the same tokens; exact match and mean margin (Token-DiFR) in
+windows of 300 with thresholds from honest tokens, z > 1 after every 128, TOPLOC at its paper's thresholds in proofs of
+32. `none`: not within the tokens there are. Cheats of the bf16 class compute in bf16 where that was run."""
+
 
 def table(found: dict[str, Any]) -> str:
     """The report as Markdown."""
@@ -69,6 +74,24 @@ def table(found: dict[str, Any]) -> str:
         lines += ["", f"**{name} class**", "", *_class_table(found, name)]
     lines += ["", "`none`: not within the tokens there are. Bold: misses its aim.", "", *_misses(found), ""]
     return "\n".join([*lines, *_honest(found)]) + "\n"
+
+
+def summary(found: dict[str, Any]) -> str:
+    """A line a miner: both classes beside the rules of others, as Markdown."""
+    titles = ["miner", "**ours**, fp32 class", "**ours**, bf16 class", *RULES, "TOPLOC"]
+    lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
+    agreement = found["agreement"]["fp32"]
+    for miner in sorted((m for m in found["delays"]["fp32"] if m not in HONEST_NAMES), key=lambda m: agreement[m]):
+        own = {"fp32": miner, "bf16": miner + AT_BF16 if miner + AT_BF16 in found["delays"]["bf16"] else miner}
+        cells = [miner, *(_cell(found["delays"][name][m]) for name, m in own.items())]
+        for rule in RULES:
+            cells.append(" / ".join(_number(found["baselines"][name][rule].get(m, "–")) for name, m in own.items()))
+        cells.append(" / ".join(_number(_toploc(found, name, m)) or "–" for name, m in own.items()))
+        lines.append("| " + " | ".join(cells) + " |")
+    wrong = [" / ".join(f"{found['baselines'][n][rule]['honest accused']:.2f}" for n in AIMS) for rule in RULES]
+    shares = [*(_share(found, name) for name in AIMS), *wrong, " / ".join(_toploc_honest(found, name) for name in AIMS)]
+    lines.append("| " + " | ".join(["honest, share accused", *shares]) + " |")
+    return "\n".join([*lines, "", SUMMARY]) + "\n"
 
 
 def _class_table(found: dict[str, Any], name: str) -> list[str]:

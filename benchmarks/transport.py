@@ -144,14 +144,18 @@ def machine() -> str:
 
 def table(rows: list[dict[str, Any]], fanout: list[float], where: str) -> str:
     lines = [
-        "| body | concurrency | transport | signed | requests/s | p50 ms | p99 ms | CPU ms, client | CPU ms, server |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| body | concurrency | transport | signed | requests/s | p50 ms | p99 ms | CPU ms, client | CPU ms, server "
+        "| ours, times this |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    lines += [
-        "| {body_bytes:,} | {concurrency} | {contender} | {signs} | {requests_per_second:,.0f} | {p50_ms} | {p99_ms} "
-        "| {client_cpu_ms} | {server_cpu_ms} |".format(**row)
-        for row in rows
-    ]
+    ours = {(row["body_bytes"], row["concurrency"]): row for row in rows if row["contender"] == "ours"}
+    for row in rows:
+        own = ours[row["body_bytes"], row["concurrency"]]
+        times = "" if row is own else f"{own['requests_per_second'] / row['requests_per_second']:.2f}"
+        lines.append(
+            "| {body_bytes:,} | {concurrency} | {contender} | {signs} | {requests_per_second:,.0f} | {p50_ms} | {p99_ms} "
+            "| {client_cpu_ms} | {server_cpu_ms} | {times} |".format(**row, times=times)
+        )
     if fanout:
         lines.append("")
         lines.append(
