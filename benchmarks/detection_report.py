@@ -62,9 +62,10 @@ by the profile that is shipped. *Exponent*: evidence of A comes by chance about 
 workload; 1 is the promise."""
 
 SUMMARY = """\
-Ours: median (90 %). The others: fp32 / bf16 class, medians on the same tokens; exact match and mean margin (Token-DiFR) in
-windows of 300 with thresholds from honest tokens, z > 1 after every 128, TOPLOC at its paper's thresholds in proofs of
-32. `none`: not within the tokens there are. Cheats of the bf16 class compute in bf16 where that was run."""
+Ours: median (90 %). The others: fp32 / bf16 class, medians on the same tokens; exact match and mean margin
+(Token-DiFR) in windows of 300 with thresholds from honest tokens, z > 1 after every 128, TOPLOC at its paper's
+thresholds in proofs of 32. `none`: not within the tokens there are. Cheats of the bf16 class compute in bf16 where that
+was run."""
 
 
 def table(found: dict[str, Any]) -> str:

@@ -304,7 +304,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
         limit = batched["seconds_per_response"] * batched["share_of_ceiling"]
         axis.axvline(limit, color="black", linestyle="--", label=f"replay at the ceiling: {limit:.2f} s")
         axis.set(xscale="log", xlabel="seconds a response", title=part["dtype"], xlim=(limit / 2, max(seconds) * 3))
-        axis.legend(loc="lower right")
+        axis.legend(loc="upper right")
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

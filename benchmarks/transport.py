@@ -153,8 +153,8 @@ def table(rows: list[dict[str, Any]], fanout: list[float], where: str) -> str:
         own = ours[row["body_bytes"], row["concurrency"]]
         times = "" if row is own else f"{own['requests_per_second'] / row['requests_per_second']:.2f}"
         lines.append(
-            "| {body_bytes:,} | {concurrency} | {contender} | {signs} | {requests_per_second:,.0f} | {p50_ms} | {p99_ms} "
-            "| {client_cpu_ms} | {server_cpu_ms} | {times} |".format(**row, times=times)
+            "| {body_bytes:,} | {concurrency} | {contender} | {signs} | {requests_per_second:,.0f} | {p50_ms} "
+            "| {p99_ms} | {client_cpu_ms} | {server_cpu_ms} | {times} |".format(**row, times=times)
         )
     if fanout:
         lines.append("")

@@ -231,8 +231,8 @@ class ValidatorRole:
 
 
 @dataclass(frozen=True, slots=True)
-class MinerConfig:
-    """Everything a miner can be told."""
+class NeuronConfig:
+    """What a miner and a validator are told alike."""
 
     netuid: int = option(1, "the subnet's number on the chain", env=("BT_NETUID",))
     threads: int = option(0, "threads of the model's arithmetic; 0: all cores")
@@ -245,7 +245,6 @@ class MinerConfig:
     metrics: Metrics = field(default_factory=Metrics)
     wandb: Wandb = field(default_factory=Wandb)
     model: Model = field(default_factory=Model)
-    miner: MinerRole = field(default_factory=MinerRole)
 
     def __post_init__(self) -> None:
         _in_range("netuid", self.netuid, 0, 65535)
@@ -254,44 +253,27 @@ class MinerConfig:
     @property
     def register_command(self) -> str:
         """What to type to register this hotkey."""
-        return _register_command(self)
+        return (
+            f"btcli subnets register --netuid {self.netuid} --wallet {self.wallet.name} "
+            f"--hotkey {self.wallet.hotkey} --network {self.subtensor.target}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class ValidatorConfig:
+class MinerConfig(NeuronConfig):
+    """Everything a miner can be told."""
+
+    miner: MinerRole = field(default_factory=MinerRole)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorConfig(NeuronConfig):
     """Everything a validator can be told."""
 
-    netuid: int = option(1, "the subnet's number on the chain", env=("BT_NETUID",))
-    threads: int = option(0, "threads of the model's arithmetic; 0: all cores")
-    subtensor: Subtensor = field(default_factory=Subtensor)
-    wallet: Wallet = field(default_factory=Wallet)
-    axon: Axon = field(default_factory=Axon)
-    http: Http = field(default_factory=Http)
-    state: State = field(default_factory=State)
-    logging: Logging = field(default_factory=Logging)
-    metrics: Metrics = field(default_factory=Metrics)
-    wandb: Wandb = field(default_factory=Wandb)
-    model: Model = field(default_factory=Model)
     validator: ValidatorRole = field(default_factory=ValidatorRole)
 
-    def __post_init__(self) -> None:
-        _in_range("netuid", self.netuid, 0, 65535)
-        _in_range("threads", self.threads, 0, 1024)
 
-    @property
-    def register_command(self) -> str:
-        """What to type to register this hotkey."""
-        return _register_command(self)
-
-
-def _register_command(config: MinerConfig | ValidatorConfig) -> str:
-    return (
-        f"btcli subnets register --netuid {config.netuid} --wallet {config.wallet.name} "
-        f"--hotkey {config.wallet.hotkey} --network {config.subtensor.target}"
-    )
-
-
-def state_folder(config: MinerConfig | ValidatorConfig, role: str) -> Path:
+def state_folder(config: NeuronConfig, role: str) -> Path:
     """Where this neuron keeps what must last; never a temporary folder."""
     if config.state.dir:
         return Path(config.state.dir).expanduser()

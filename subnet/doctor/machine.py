@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from subnet.chain import WalletError, load_hotkey
-from subnet.config.tree import MinerConfig, ValidatorConfig
+from subnet.config.tree import NeuronConfig, ValidatorConfig
 from subnet.doctor.findings import Finding, Level
 from subnet.errors import AssayError
 from subnet.models import DEFAULT_MODEL, find_model
@@ -19,7 +19,6 @@ from subnet.validator.profiles import profile_of
 
 LEAST_FREE_GB = 2.0
 PACKAGES = ("bittensor", "torch", "substrate-interface", "tokenizers", "wandb")
-Config = MinerConfig | ValidatorConfig
 
 
 def versions() -> Iterator[Finding]:
@@ -32,7 +31,7 @@ def versions() -> Iterator[Finding]:
     yield Finding("software", Level.OK, f"Python {platform.python_version()}, {', '.join(found)}")
 
 
-def wallet(config: Config) -> Iterator[Finding]:
+def wallet(config: NeuronConfig) -> Iterator[Finding]:
     try:
         hotkey = load_hotkey(config.wallet)
     except WalletError as error:
@@ -77,7 +76,7 @@ def database(folder: Path, name: str) -> Iterator[Finding]:
         yield Finding("state", Level.BROKEN, f"{file}: {result}", f"move {file} away; bundles stay where they are")
 
 
-def model(config: Config) -> Iterator[Finding]:
+def model(config: NeuronConfig) -> Iterator[Finding]:
     """The manifest, and every hash of the model's files as the loader checks them."""
     from subnet.models.provenance import locate
 

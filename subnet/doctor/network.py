@@ -13,16 +13,15 @@ from typing import Any
 
 from subnet.chain import Chain, ChainAway, ChainRejected, Endpoint, Hotkey, MetagraphSnapshot, Neuron, clock_trouble
 from subnet.chain.weights import same_row
-from subnet.config.tree import MinerConfig, ValidatorConfig
+from subnet.config.tree import NeuronConfig, ValidatorConfig
 from subnet.doctor.findings import Finding, Level
 from subnet.protocol import public_key
 from subnet.transport.dendrite import Dendrite, Peer
 
 INDEPENDENT_S = 30.0
-Config = MinerConfig | ValidatorConfig
 
 
-async def chain(config: Config, client: Chain) -> AsyncIterator[Finding]:
+async def chain(config: NeuronConfig, client: Chain) -> AsyncIterator[Finding]:
     try:
         head, clock, block_time = await asyncio.gather(client.head(), client.clock(), client.block_time())
     except (ChainAway, ChainRejected) as error:
@@ -40,7 +39,7 @@ async def chain(config: Config, client: Chain) -> AsyncIterator[Finding]:
 
 
 async def membership(
-    config: Config, client: Chain, hotkey: Hotkey
+    config: NeuronConfig, client: Chain, hotkey: Hotkey
 ) -> tuple[MetagraphSnapshot | None, Neuron | None, list[Finding]]:
     """The subnet, our row in it, and what is to be said about it."""
     try:

@@ -7,14 +7,14 @@ from pathlib import Path
 from rich.console import Console
 
 from subnet.chain import Chain, WalletError, load_hotkey
-from subnet.config.tree import MinerConfig, ValidatorConfig
+from subnet.config.tree import MinerConfig, NeuronConfig, ValidatorConfig
 from subnet.doctor import machine, network
 from subnet.doctor.findings import Finding, Level, show, worst
 
 MINER_DB, VALIDATOR_DB = "miner.sqlite", "validator.sqlite"
 
 
-async def doctor(config: MinerConfig | ValidatorConfig, folder: Path, console: Console) -> int:
+async def doctor(config: NeuronConfig, folder: Path, console: Console) -> int:
     """0 where nothing is broken, 1 otherwise. Nothing is changed anywhere."""
     findings = await examine(config, folder)
     show(findings, console)
@@ -23,7 +23,7 @@ async def doctor(config: MinerConfig | ValidatorConfig, folder: Path, console: C
     return 1 if worst(findings) is Level.BROKEN else 0
 
 
-async def examine(config: MinerConfig | ValidatorConfig, folder: Path) -> list[Finding]:
+async def examine(config: NeuronConfig, folder: Path) -> list[Finding]:
     is_miner = isinstance(config, MinerConfig)
     findings = [*machine.versions(), *machine.wallet(config), *machine.disk(folder)]
     findings += machine.database(folder, MINER_DB if is_miner else VALIDATOR_DB)

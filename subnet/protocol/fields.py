@@ -6,7 +6,7 @@ order of their declaration.
 
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -252,19 +252,30 @@ def extensions() -> Kind:
     )
 
 
+def _each(act: Callable[[Any, str], Any], values: Sequence[Any], where: str) -> list[Any]:
+    """`act` over all values; what it refuses is named by its index, which costs nothing while nothing is refused."""
+    done = []
+    for index, value in enumerate(values):
+        try:
+            done.append(act(value, where))
+        except ProtocolError:
+            act(value, f"{where}[{index}]")
+            raise
+    return done
+
+
 def items(kind: Kind, high: int, low: int = 0) -> Kind:
     """A tuple of `low` to `high` values of another kind; enters as `canonical.list_digest` of their bytes."""
 
     def check(value: Any, where: str) -> None:
         if type(value) is not tuple or not low <= len(value) <= high:
             raise ProtocolError(f"{where}: expected a tuple of {low} to {high} items")
-        for item in value:
-            kind.check(item, where)
+        _each(kind.check, value, where)
 
     def from_json(value: JsonValue, where: str) -> tuple[Any, ...]:
         if type(value) is not list or len(value) > high:
             raise ProtocolError(f"{where}: expected an array of {low} to {high} items")
-        return tuple([kind.from_json(item, where) for item in value])
+        return tuple(_each(kind.from_json, value, where))
 
     return Kind(
         check=check,
