@@ -158,8 +158,13 @@ async def test_a_miner_that_dies_in_mid_stream_and_then_changes_its_hotkey_is_ac
         world.add("validator", "validator").start()
         asked = f"SELECT id FROM exchanges WHERE miner = '{world.hotkeys['old']}' AND status = "
         await until(lambda: world.rows("validator", asked + "2"), 90, "the slow miner has answered")
-        under_way = await until(lambda: world.rows("validator", asked + "1"), 60, "it is asked again", every=0.02)
-        await asyncio.sleep(0.8)
+
+        async def long_under_way():
+            before = set(world.rows("validator", asked + "1"))
+            await asyncio.sleep(0.8)
+            return list(before & set(world.rows("validator", asked + "1")))
+
+        under_way = await until(long_under_way, 60, "it is asked again, and is in the middle of its answer", every=0.02)
         world.neurons["old"].kill()
         ended = f"SELECT status, reason, prefix FROM exchanges WHERE id = {under_way[0][0]} AND status != 1"
         status, reason, prefix = (await until(lambda: world.rows("validator", ended), 30, "the request ended"))[0]
