@@ -38,8 +38,11 @@ TARGETS: dict[str, tuple[str, tuple[str, ...]]] = {
     "suspicion": ("subnet/validator/suspicion.py", ("tests/validator/test_suspicion.py",)),
     "accuse": ("subnet/validator/accuse.py", ("tests/validator/test_accuse.py", "tests/validator/test_punishing.py")),
     "punishing": ("subnet/validator/punishing.py", ("tests/validator/test_punishing.py",)),
-    "weighing": ("subnet/validator/weighing.py", ("tests/validator/test_weighing.py", "tests/validator/test_judge.py")),
-    "scores": ("reward/scores.py", ("tests/reward/test_scores.py",)),
+    "weighing": (
+        "subnet/validator/weighing.py",
+        ("tests/validator/test_weighing.py", "tests/validator/test_weighing_times.py", "tests/validator/test_judge.py"),
+    ),
+    "scores": ("reward/scores.py", ("tests/reward/test_score_numbers.py", "tests/reward/test_scores.py")),
     "weights": ("reward/weights.py", ("tests/reward/test_weights.py",)),
 }
 

@@ -157,7 +157,7 @@ def _test(case: Case, miner: Miner, bench: Bench, records: TokenRecords) -> tupl
     state = _state(miner.test, profile)
     before = state.misses
     state = detector.update(state, records, profile)
-    point = (state.tokens, round(max(0.0, math.log10(max(state.evidence(profile), 1.0))), 4))
+    point = (state.tokens, _evidence_log10(state, profile))
     assert case.examined is not None
     row = Judged(
         case.exchange.id, True, verdict(state, profile), len(records), state.misses - before,
@@ -187,6 +187,11 @@ def _state(text: str | None, profile: ToleranceProfile) -> detector.TestState:
         return detector.start(profile)
     state = detector.TestState.from_json(text)
     return state if state.profile == profile.digest() else detector.start(profile)
+
+
+def _evidence_log10(state: detector.TestState, profile: ToleranceProfile) -> float:
+    """The test's statistic for people; nothing below 1 tells anything."""
+    return round(math.log10(max(state.evidence(profile), 1.0)), 4)
 
 
 def _sample(case: Case, row: Judged) -> Sample | None:
@@ -233,15 +238,19 @@ def apply_event(
     change = ScoreChange()
     if Reason.ACCUSED in reasons:
         # The score from before the first case that is still open; a probation earns a score of its own.
-        open_states = (slashing.CaseState.OUT, slashing.CaseState.SUSPENDED)
-        punished = any(case.state in open_states for case in before.cases)
-        miner = replace(miner, aside=miner.aside if punished and miner.aside else miner.score)
+        miner = replace(miner, aside=miner.aside if _is_punished(before) and miner.aside else miner.score)
     if Reason.OVERTURNED in reasons and miner.aside and slashing.may_earn(outcome.standing):
         change = ScoreChange(restored=standing_from_json(miner.aside))
         miner = replace(miner, aside=None)
-    if Reason.CLEARED in reasons:
+    if Reason.CLEARED in reasons and not _is_punished(outcome.standing):
+        # A case that was opened on the probation that ends may still fall, and give back what was earned on it.
         miner = replace(miner, aside=None)
     return miner, entries, change
+
+
+def _is_punished(standing: slashing.Standing) -> bool:
+    """Whether some case is before its probation: the score is zero, or began at zero under a suspension."""
+    return any(case.state in (slashing.CaseState.OUT, slashing.CaseState.SUSPENDED) for case in standing.cases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +267,7 @@ def rescore(
     """The book after a round, and the miners whose stored score changed. Slashed miners have none."""
     slashed = frozenset(hotkey for hotkey, miner in miners.items() if is_out(miner))
     after = update(book, samples, rules, slashed)
-    if restored:
-        after = ScoreBook({**after.standings, **restored}, after.reference, after.rounds)
+    after = ScoreBook({**after.standings, **restored}, after.reference, after.rounds)
     changed = {
         hotkey: replace(miners.get(hotkey) or Miner(hotkey), score=standing_to_json(standing))
         for hotkey, standing in after.standings.items()
@@ -273,7 +281,7 @@ def describe_test(miner: Miner, profile: ToleranceProfile) -> dict[str, float | 
     state = _state(miner.test, profile)
     return {
         "tokens": state.tokens, "misses": state.misses, "information_nats": round(state.information, 1),
-        "evidence_log10": round(max(0.0, math.log10(max(state.evidence(profile), 1.0))), 4),
+        "evidence_log10": _evidence_log10(state, profile),
         "threshold_log10": round(math.log10(profile.threshold), 4), "verdict": verdict(state, profile).value,
         "accused_at": state.accused_at,
     }  # fmt: skip

@@ -13,7 +13,7 @@ from subnet.evidence.ledger import Entry
 from subnet.evidence.slashing import Event, Passed
 from subnet.validator import scorebook
 from subnet.validator.accuse import Accuser, used_evidence
-from subnet.validator.judge import Bench, apply_event, is_out, standing_of
+from subnet.validator.judge import Bench, apply_event, is_out
 from subnet.validator.state import Store
 from subnet.validator.values import Bundle, GateEvent, Miner
 
@@ -46,8 +46,9 @@ class Punisher:
                 logger.log("WARNING" if seen else "DEBUG", "Gate verdict ({}): {} would be accused", mode.value, hotkey)
                 continue
             bundle, pending = self._accuser.evidence(hotkey, bench)
-            if bundle is None and pending and self._deferred.get(hotkey, 0) < MAX_DEFERRALS:
-                self._deferred[hotkey] = self._deferred.get(hotkey, 0) + 1
+            waited = self._deferred.get(hotkey, 0)
+            if bundle is None and pending and waited < MAX_DEFERRALS:
+                self._deferred[hotkey] = waited + 1
                 continue
             self._deferred.pop(hotkey, None)
             miner, entries, bundles, _ = self._accuser.accuse(miner, bundle, bench, block)
@@ -61,26 +62,29 @@ class Punisher:
     def _zero(
         self, miner: Miner, entries: Sequence[Entry] = (), bundles: Sequence[Bundle] = (),
         meta: Mapping[str, str] | None = None, new_piece: str | None = None, gates: Sequence[GateEvent] = (),
-    ) -> None:  # fmt: skip
-        """Stores a slashed miner with its score at zero, in the store and in the book at once."""
+    ) -> Miner:  # fmt: skip
+        """Stores a slashed miner with its score at zero, in the store and in the book at once; the miner as stored."""
         old = self.book.standing(miner.hotkey, self._bench().rules)
         zeroed = replace(old, score=0.0, slashed=is_out(miner), borrowed=0.0)
         book = ScoreBook({**self.book.standings, miner.hotkey: zeroed}, self.book.reference, self.book.rounds)
         miner = replace(miner, score=scorebook.standing_to_json(zeroed))
         self._store.update_miners([miner], entries, bundles, meta, new_piece, gates)
         self.book = book
+        return miner
 
     def hear(
         self, miner: Miner, event: Event, extra: Sequence[Entry] = (), bundles: Sequence[Bundle] = (),
         gates: Sequence[GateEvent] = (),
     ) -> Miner:  # fmt: skip
-        """An event of the slash ledger from outside a round: another validator's evidence or opinion."""
+        """An event of the slash ledger from outside a round: another validator's evidence or opinion.
+
+        Gives the miner as stored: who goes on with an older one would write its old score back.
+        """
         bench = self._bench()
         was_out = is_out(miner)
         miner, entries, change = apply_event(miner, event, bench, event.block)
         if is_out(miner) and not was_out:
-            self._zero(miner, (*extra, *entries), bundles, gates=gates)
-            return miner
+            return self._zero(miner, (*extra, *entries), bundles, gates=gates)
         if change.restored is not None:
             standings = {**self.book.standings, miner.hotkey: change.restored}
             self.book = ScoreBook(standings, self.book.reference, self.book.rounds)
@@ -92,7 +96,7 @@ class Punisher:
         """Ends what ends at this block: suspensions, punishments, probations."""
         bench = self._bench()
         for miner in self._store.miners().values():
-            if miner.standing is None or not standing_of(miner).cases:
+            if miner.standing is None:
                 continue
             after, entries, _ = apply_event(miner, Passed(block), bench, block)
             if entries:

@@ -46,10 +46,7 @@ def vector_of(
 ) -> WeightVector:
     """The weights to set now: of hotkeys that are registered, and nothing for the barred."""
     excluded = barred(miners)
-    standings = {
-        hotkey: replace(standing, score=0.0, slashed=True) if hotkey in excluded else standing
-        for hotkey, standing in book.standings.items()
-    }
+    standings = {hotkey: standing for hotkey, standing in book.standings.items() if hotkey not in excluded}
     return weights(ScoreBook(standings, book.reference, book.rounds), snapshot.uids, rules)
 
 

@@ -95,3 +95,38 @@ def test_two_hotkeys_on_one_uid_are_refused():
 def test_impossible_rules_are_refused(broken):
     with pytest.raises(RewardError):
         WeightRules(**broken)
+
+
+@pytest.mark.parametrize(
+    ("shares", "limit", "limited"),
+    [
+        ([0.6, 0.3, 0.1], 0.7, [0.6, 0.3, 0.1]),
+        ([0.6, 0.3, 0.1], 0.5, [0.5, 0.375, 0.125]),
+        ([0.5, 0.3, 0.1, 0.1], 0.3, [0.3, 0.3, 0.2, 0.2]),  # the first one's excess lifts the second above the limit
+        ([0.9, 0.1, 0.0, 0.0], 0.4, [0.5, 0.5, 0.0, 0.0]),  # too few for the limit
+        ([0.7, 0.3], 0.5, [0.5, 0.5]),
+        ([0.0, 0.0], 0.5, [0.0, 0.0]),
+    ],
+)
+def test_what_is_over_the_limit_goes_to_the_others_in_proportion(shares, limit, limited):
+    assert limit_shares(shares, limit) == pytest.approx(limited)
+
+
+def test_shares_are_the_powers_of_what_was_earned_by_ascending_uid():
+    book = book_of({"half": 0.5, "quarter": 0.25, "gone": 1.0})
+    vector = weights(book, {"half": 7, "quarter": 2, "never asked": 5}, WeightRules(power=2.0))
+    assert vector.uids == (2, 5, 7) and vector.shares == pytest.approx((0.2, 0.0, 0.8))
+    limited = weights(book, {"half": 7, "quarter": 2, "never asked": 5}, WeightRules(power=2.0, max_share=0.6))
+    assert limited.shares == pytest.approx((0.4, 0.0, 0.6))
+
+
+def test_the_owner_gets_nothing_where_somebody_earned_something():
+    assert weights(book_of({"a": 1e-6}), {"a": 4, "owner": 0}, WeightRules(owner_uid=0)).shares == (0.0, 1.0)
+
+
+def test_rules_are_allowed_up_to_their_bounds_and_refused_beyond():
+    for allowed in ({"power": 1.0}, {"power": 8.0}, {"max_share": 0.01}, {"max_share": 1.0}):
+        WeightRules(**allowed)
+    for refused in ({"power": 0.99}, {"power": 8.01}, {"max_share": 0.0}, {"max_share": 1.01}):
+        with pytest.raises(RewardError):
+            WeightRules(**refused)

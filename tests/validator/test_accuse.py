@@ -8,8 +8,9 @@ from reward import Conversation, ScoringRules
 from subnet.evidence.bundle import SignedBundle
 from subnet.evidence.ledger import Entry, EntryKind
 from subnet.evidence.replay import Result
+from subnet.evidence.rounds import round_leaf, sign_round
 from subnet.evidence.slashing import Policy, Reason
-from subnet.protocol import ss58_address
+from subnet.protocol import merkle, ss58_address
 from subnet.validator.accuse import Accuser, Maker, bundle_path, judged_runs, used_evidence, write_bundle
 from subnet.validator.judge import Bench, is_out, standing_of
 from subnet.validator.state import Store
@@ -114,6 +115,64 @@ def test_a_hole_in_the_chain_gives_no_bundle_and_does_not_stop_older_evidence(st
     hotkey = fill(store, world, world.placed([*kept[:8]]), pieces=[0] * 4 + [1] * 4)
     bundle, _ = accuser_of(store, world).evidence(hotkey, bench_of(world))
     assert bundle is None or verified(bundle).result is Result.FOLLOWS
+
+
+def test_an_answer_that_came_after_its_round_is_shown_without_a_place_in_it(store):
+    world, kept, _ = caught()
+    on_time = [replace(answer, placement=None) for answer in kept[:3]]
+    signed = world.placed(on_time)[0].placement[0]
+    leaves = [round_leaf(answer.response.link) for answer in on_time]
+    placed = [
+        replace(answer, placement=(signed, index, merkle.path(leaves, index))) for index, answer in enumerate(on_time)
+    ]
+    late = replace(kept[3], placement=(signed, None, ()))
+    hotkey = fill(store, world, [*placed, late, *kept[4:]])
+    stored = store.chain_answers(hotkey, world.epoch, 0)
+    rounds = {number: store.round(number) for number in range(1, 5)}
+    made = [accuser_of(store, world)._kept(answer, rounds).placement for answer in stored]
+    assert made[:3] == [(signed, index, tuple(merkle.path(leaves, index))) for index in range(3)] and made[3] is None
+
+
+def resigned(world, answer, **changed):
+    return sign_round(replace(answer.placement[0].commitment, **changed), world.validator)
+
+
+def test_a_round_that_was_fixed_only_at_its_check_block_gives_its_answers_no_place(store):
+    """By then the validator knows which answers are checked: it could have left out some after that."""
+    world, kept, _ = caught()
+    known = [
+        replace(a, placement=(resigned(world, a, block=a.plan.block), *a.placement[1:])) if number < 4 else a
+        for number, a in enumerate(kept)
+    ]
+    hotkey = fill(store, world, known)
+    rounds = {number: store.round(number) for number in range(1, 5)}
+    made = [accuser_of(store, world)._kept(a, rounds) for a in store.chain_answers(hotkey, world.epoch, 0)]
+    assert [answer.placement is None for answer in made] == [number < 4 for number in range(len(kept))]
+
+
+def test_answers_whose_handshake_is_gone_give_no_bundle(store):
+    world, kept, _ = caught()
+    hotkey = fill(store, world, kept)
+    with store._db.transaction() as db:
+        db.execute("DELETE FROM chains")
+    assert accuser_of(store, world).evidence(hotkey, bench_of(world)) == (None, False)
+
+
+def test_answers_of_a_round_without_the_hash_that_selects_them_give_no_bundle(store):
+    world, kept, _ = caught()
+    hotkey = fill(store, world, kept)
+    with store._db.transaction() as db:
+        db.execute("UPDATE rounds SET select_hash = NULL")
+    assert accuser_of(store, world).evidence(hotkey, bench_of(world)) == (None, False)
+
+
+def test_evidence_is_used_up_to_the_newest_piece_of_the_newest_epoch():
+    assert used_evidence("h", [(3, 9), (4, 0), (2, 1)]) == {"accused:h": f"{4:020}:{0:010}"}
+
+
+def test_a_bundles_folder_is_made_with_the_folders_above_it(tmp_path):
+    _, _, bundle = caught()
+    assert write_bundle(tmp_path / "new" / "bundles", bundle).read_bytes() == bundle.to_bytes()
 
 
 def test_runs_end_at_answers_without_a_judgement_and_the_newest_come_first():

@@ -83,6 +83,16 @@ def test_an_accusation_waits_for_an_open_round_and_not_for_ever(world, monkeypat
         assert world.punisher.accuse([world.hotkey], 60) == ()
         assert barred(world.store.miners()) == {world.hotkey}, "it has no weight while the evidence is being made"
     assert world.punisher.accuse([world.hotkey], 60) == (world.hotkey,)
+    assert world.punisher.accuse([world.hotkey], 61) == (), "a later accusation may wait as long again"
+
+
+def test_an_accusation_takes_what_was_left_of_the_prior_with_the_score(world):
+    """Else what the miner earns after its return is paid only in part."""
+    world.store.update_miners([replace(world.stored(), score=standing_to_json(Standing(0.7, 3, 3, borrowed=0.1)))])
+    punisher = Punisher(world.store, world.accuser, lambda: world.bench)
+    assert punisher.book.standings[world.hotkey].payable == pytest.approx(0.6)
+    punisher.accuse([world.hotkey], 60)
+    assert punisher.book.standings[world.hotkey] == Standing(0.0, 3, 3, slashed=True, borrowed=0.0)
 
 
 def test_time_brings_a_punished_miner_back_under_probation_from_zero(world):
@@ -126,3 +136,39 @@ def test_a_false_suspension_pauses_a_slash_and_expires(world):
     assert is_out(world.stored())
     world.punisher.pass_time(75)
     assert not is_out(world.stored())
+
+
+def test_a_second_opinion_on_anothers_evidence_does_not_bring_the_old_score_back_at_a_restart(world):
+    """So a validator takes in a peer's bundle: the accusation, and at once its own agreement, on the miner it got."""
+    bundle, clean = b"b" * 32, replace(world.stored(), test=None)
+    world.store.update_miners([clean])
+    state = world.punisher.hear(clean, Accused(60, 55, bundle, b"a" * 32, 5))
+    assert state == world.stored() and state.score == standing_to_json(Standing(0.0, 3, 3, slashed=True))
+    world.punisher.hear(state, Replayed(60, bundle, b"v" * 32, True, 10, 12))
+    again = Punisher(world.store, world.accuser, lambda: world.bench)
+    assert again.book.standings[world.hotkey] == Standing(0.0, 3, 3, slashed=True)
+
+
+def test_a_score_given_back_is_stored_and_survives_a_restart(world):
+    bundle, clean = b"b" * 32, replace(world.stored(), test=None)
+    world.store.update_miners([clean])
+    world.punisher.hear(clean, Accused(60, 55, bundle, b"a" * 32, 5))
+    assert world.stored().score == standing_to_json(Standing(0.0, 3, 3, slashed=True))
+    world.punisher.hear(world.stored(), Replayed(61, bundle, b"v" * 32, False, 10, 12))
+    assert world.stored().score == standing_to_json(Standing(0.7, 3, 3))
+    again = Punisher(world.store, world.accuser, lambda: world.bench)
+    assert again.book.standings[world.hotkey].payable == 0.7
+
+
+def test_what_puts_nobody_out_costs_no_score(world):
+    """An opinion on a case that ended, and an accusation of an offence too old to be punished."""
+    world.punisher.accuse([world.hotkey], 60)
+    [held] = [c.bundle for c in standing_of(world.stored()).cases]
+    world.punisher.pass_time(70)
+    earned = Standing(0.3, 5, 5)
+    world.store.update_miners([replace(world.stored(), score=standing_to_json(earned))])
+    punisher = Punisher(world.store, world.accuser, lambda: world.bench)
+    punisher.hear(world.stored(), Replayed(72, held, b"f" * 32, True, 1, 10**10))
+    punisher.hear(world.stored(), Accused(73, 20, b"o" * 32, b"f" * 32, 5))
+    assert not is_out(world.stored()) and punisher.book.standings[world.hotkey] == earned
+    assert world.stored().score == standing_to_json(earned)

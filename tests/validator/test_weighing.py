@@ -9,7 +9,7 @@ import pytest
 
 from reward import ScoreBook, WeightRules
 from reward.scores import Standing
-from subnet.chain import Head, MetagraphSnapshot, WeightsOutcome, WeightsReason
+from subnet.chain import ChainAway, Head, MetagraphSnapshot, WeightsOutcome, WeightsReason
 from subnet.chain import WeightRules as Rules
 from subnet.errors import StateError
 from subnet.validator.state import Store
@@ -31,12 +31,16 @@ class RecordingChain:
     last_update: int = 0
     row: tuple[tuple[int, int], ...] = ()
     sealed: frozenset[int] = frozenset()
+    commit_reveal: bool = False
+    away: bool = False
+    looked: int = 0
 
     async def sealed_weights(self, netuid: int, hotkey: str) -> frozenset[int]:
         return self.sealed
 
     async def weight_rules(self, netuid: int, hotkey: str) -> Rules:
-        return Rules(9, 0, True, self.last_update, 0, 1, 1.0, 0, False)
+        self.looked += 1
+        return Rules(9, 0, True, self.last_update, 0, 1, 1.0, 0, self.commit_reveal)
 
     async def weight_row(self, netuid: int, uid: int) -> tuple[tuple[int, int], ...]:
         return self.row
@@ -44,6 +48,8 @@ class RecordingChain:
     async def set_weights(self, netuid: int, shares: dict[int, float], hotkey: object, version: int) -> WeightsOutcome:
         self.vectors.append({uid: share for uid, share in shares.items() if share > 0})
         planned = tuple((uid, round(share * 65535)) for uid, share in shares.items() if share > 0)
+        if self.away:
+            raise ChainAway("the connection was lost")
         return WeightsOutcome(self.reason if planned else WeightsReason.NOTHING_TO_SET, planned, 7)
 
 
@@ -54,8 +60,8 @@ def store(tmp_path: Path):
     store.close()
 
 
-async def submit(setter: WeightSetter, block: int, book: ScoreBook) -> None:
-    setter.on_head(Head(block, bytes(32)), SNAPSHOT, book)
+async def submit(setter: WeightSetter, block: int, book: ScoreBook, snapshot: MetagraphSnapshot = SNAPSHOT) -> None:
+    setter.on_head(Head(block, bytes(32)), snapshot, book)
     await setter.settle(5)
     await asyncio.sleep(0)
 
@@ -109,6 +115,7 @@ async def test_a_vector_that_the_chain_took_while_we_were_away_is_kept_and_not_s
     setter = setter_for(chain, store)
     await submit(setter, 21, ScoreBook({CHEAT: Standing(0.5, 1, 1)}))
     assert chain.vectors == [] and setter.shares == {1: 1.0} and setter.last_block == 20
+    assert store.last_weights() == (20, "set", ((1, 65535),), "found on the chain")
     await submit(setter, 24, ScoreBook({CHEAT: Standing(0.5, 1, 1)}))
     assert chain.vectors == []
 
@@ -139,6 +146,7 @@ async def test_a_commit_is_followed_until_it_is_open_and_read_back(store: Store,
     assert store.last_weights()[1] == "committed", "the chain is not asked at every block"
     await submit(setter, 14, book)
     assert store.last_weights()[1] == said
+    assert store.last_weights()[3] == ("" if said == "revealed" else f"the chain holds {row}")
     await submit(setter, 15, book)
     assert len(chain.vectors) == (1 if said == "revealed" else 2), "what was not opened is followed by another"
 
