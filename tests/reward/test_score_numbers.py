@@ -111,6 +111,15 @@ def test_only_what_an_unslashed_miner_earned_by_an_answer_is_paid(standing, paid
     assert standing.payable == pytest.approx(paid)
 
 
+def test_a_book_keeps_its_standings_whatever_becomes_of_what_it_was_made_of():
+    given = {"a": Standing(0.5, 1, 1)}
+    book = ScoreBook(given)
+    given["a"] = Standing(0.9, 1, 1)
+    assert book.standings["a"].score == 0.5
+    with pytest.raises(TypeError):
+        book.standings["a"] = Standing(0.9, 1, 1)
+
+
 def test_those_who_left_are_forgotten_unless_they_are_slashed():
     book = ScoreBook({"here": Standing(0.1), "left": Standing(0.2), "out": Standing(0.0, slashed=True)}, 0.3, 4)
     assert retain(book, ["here"]) == ScoreBook({"here": Standing(0.1), "out": Standing(0.0, slashed=True)}, 0.3, 4)
