@@ -261,13 +261,11 @@ class ScoreChange:
 
 
 def rescore(
-    book: ScoreBook, samples: Sequence[Sample], miners: Mapping[str, Miner], rules: ScoringRules,
-    restored: Mapping[str, Standing],
-) -> tuple[ScoreBook, dict[str, Miner]]:  # fmt: skip
+    book: ScoreBook, samples: Sequence[Sample], miners: Mapping[str, Miner], rules: ScoringRules
+) -> tuple[ScoreBook, dict[str, Miner]]:
     """The book after a round, and the miners whose stored score changed. Slashed miners have none."""
     slashed = frozenset(hotkey for hotkey, miner in miners.items() if is_out(miner))
     after = update(book, samples, rules, slashed)
-    after = ScoreBook({**after.standings, **restored}, after.reference, after.rounds)
     changed = {
         hotkey: replace(miners.get(hotkey) or Miner(hotkey), score=standing_to_json(standing))
         for hotkey, standing in after.standings.items()

@@ -296,7 +296,7 @@ class Rounds:
         judgement = judge(cases, opened.id, miners, bench, block)
         samples = self._fair(judgement.samples, self._absent.get(opened.id, ()), opened)
         known = {**miners, **judgement.miners}
-        book, rescored = rescore(self.book, samples, known, bench.rules, {})
+        book, rescored = rescore(self.book, samples, known, bench.rules)
         changed = {h: replace(known[h], score=m.score) if h in known else m for h, m in rescored.items()}
         seconds = time.monotonic() - began
         self._store.settle(

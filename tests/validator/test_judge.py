@@ -214,11 +214,11 @@ def test_the_slashed_have_no_score_and_return_from_zero():
     hotkey = FakeMiner("Return").hotkey
     state, _, _ = accused_miner(hotkey)
     book = ScoreBook({hotkey: Standing(0.7, 3, 3)})
-    book, changed = rescore(book, (), {hotkey: state}, BENCH.rules, {})
+    book, changed = rescore(book, (), {hotkey: state}, BENCH.rules)
     assert book.standings[hotkey].payable == 0.0 and changed[hotkey].score is not None
     state, _, _ = apply_event(state, Passed(110), BENCH, 110)
     assert not is_out(state)
-    book, _ = rescore(book, (), {hotkey: state}, BENCH.rules, {})
+    book, _ = rescore(book, (), {hotkey: state}, BENCH.rules)
     assert book.standings[hotkey].score == 0.0 and not book.standings[hotkey].slashed
 
 
@@ -311,18 +311,15 @@ def test_a_round_changes_the_score_of_the_asked_and_nothing_else_of_anybody():
     asked, idle = FakeMiner("Asked").hotkey, FakeMiner("Idle").hotkey
     miners = {asked: Miner(asked, test="{}", checks=4, score=SCORES[0.7]), idle: Miner(idle, score=SCORES[0.2])}
     book = ScoreBook({asked: Standing(0.7, 3, 3), idle: Standing(0.2, 3, 3)}, 0.5, 3)
-    after, changed = rescore(book, (Sample(asked, "1:0", 7, False),), miners, BENCH.rules, {})
+    after, changed = rescore(book, (Sample(asked, "1:0", 7, False),), miners, BENCH.rules)
     assert after.standings[asked].score < 0.7 and after.standings[idle] == Standing(0.2, 3, 3) and after.rounds == 4
     assert changed == {asked: replace(miners[asked], score=standing_to_json(after.standings[asked]))}
 
 
-def test_a_score_that_is_restored_takes_the_place_of_what_the_round_says():
-    back, new = FakeMiner("Back").hotkey, FakeMiner("New").hotkey
-    book = ScoreBook({back: Standing(0.0, 4, 3)}, 0.5, 3)
-    samples = (Sample(back, "1:0", 7, False), Sample(new, "1:0", 7, False))
-    after, changed = rescore(book, samples, {back: Miner(back)}, BENCH.rules, {back: Standing(0.7, 3, 3)})
-    assert after.standings[back] == Standing(0.7, 3, 3) and changed[back].score == SCORES[0.7]
-    assert changed[new] == Miner(new, score=standing_to_json(after.standings[new]))
+def test_a_round_gives_a_hotkey_that_is_new_a_score_of_its_own():
+    new = FakeMiner("New").hotkey
+    after, changed = rescore(ScoreBook({}, 0.5, 3), (Sample(new, "1:0", 7, False),), {}, BENCH.rules)
+    assert changed == {new: Miner(new, score=standing_to_json(after.standings[new]))}
 
 
 def test_the_running_test_is_described_in_numbers_for_people():
