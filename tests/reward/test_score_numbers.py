@@ -155,6 +155,18 @@ def test_a_miner_that_was_asked_odd_prompts_alone_is_judged_by_them():
     assert scores["a"].quality == 0.8 and scores["a"].odd_prompts == 1
 
 
+def test_an_odd_prompt_costs_nothing_where_there_are_too_few_answers_to_trim():
+    usual = [graded(name, label, 0.8) for name in "abc" for label in "pq"]
+    odd = [graded(name, "r", 0.1) for name in "abcd"]
+    scores, _ = score_round([*usual, *odd, graded("d", "p", 0.8)], RULES)
+    assert scores["d"].quality == 0.8
+
+
+def test_tokens_a_second_are_over_the_longest_answer():
+    scores, _ = score_round([FAST, replace(FAST, finished_at=4.0)], RULES)
+    assert scores["fast"].tokens_per_second == 5.0
+
+
 def test_the_mean_is_trimmed_from_three_values_on():
     assert trimmed_mean([0.9, 0.1, 0.7, 0.5]) == pytest.approx(0.6)
     assert trimmed_mean([0.9, 0.1, 0.3]) == 0.3
