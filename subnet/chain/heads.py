@@ -61,7 +61,9 @@ class Heads:
             stream = self._subscribe()
             try:
                 while True:
-                    number = await asyncio.wait_for(anext(stream), self._stall_s)
+                    # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with the number.
+                    async with asyncio.timeout(self._stall_s):
+                        number = await anext(stream)
                     await self._publish(number)
                     delay = RETRY_FIRST_S
             except (ChainAway, ChainRejected, TimeoutError, StopAsyncIteration) as error:

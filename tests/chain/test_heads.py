@@ -73,3 +73,21 @@ async def test_a_slow_reader_sees_the_newest_head(quick):
     async with asyncio.timeout(5):
         assert (await heads.after(3)).number == 49
     await heads.stop()
+
+
+async def test_stopping_ends_it_whatever_comes_at_that_moment(quick):
+    """A cancellation that meets a new number must not be lost: a validator would never end."""
+    for moment in range(40):
+        numbers = iter(range(10**6))
+
+        async def subscribe(numbers=numbers):
+            yield next(numbers)
+
+        heads = Heads(subscribe, hash_of, stall_s=0.05)
+        heads.start()
+        task = next(task for task in asyncio.all_tasks() if task.get_name() == "chain-heads")
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)
+        assert task.cancelled(), moment
