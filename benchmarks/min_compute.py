@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from tests.neurons.processes import children_of, peak_mb, private_mb, resident_mb  # noqa: E402
 from tests.neurons.world import World, until  # noqa: E402
 
 MINERS = {
@@ -30,11 +31,7 @@ ROUNDS = 4
 
 def memory(pid: int) -> dict[str, int]:
     """Peak, resident, and private megabytes of a process."""
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    private = sum(int(line.split()[1]) for line in rollup if line.startswith("Private_"))
-    found = {"peak_mb": int(status["VmHWM"].split()[0]), "resident_mb": int(status["VmRSS"].split()[0])}
-    return {name: kb // 1024 for name, kb in (*found.items(), ("private_mb", private))}
+    return {"peak_mb": int(peak_mb(pid)), "resident_mb": int(resident_mb(pid)), "private_mb": int(private_mb(pid))}
 
 
 async def measure(folder: Path) -> dict[str, dict[str, int]]:
@@ -48,17 +45,15 @@ async def measure(folder: Path) -> dict[str, dict[str, int]]:
             await until(lambda name=name: world.url(name), 120, f"{name} has started")
         validator = world.add("validator", "validator")
         validator.start()
-        settled = "SELECT COUNT(*) FROM rounds WHERE phase = 3"
-        await until(lambda: (world.rows("validator", settled) or [(0,)])[0][0] >= ROUNDS, 400, "rounds are settled")
+        await until(lambda: world.settled("validator") >= ROUNDS, 400, "rounds are settled")
         for name in MINERS:
             process = world.neurons[name].popen
             assert process is not None
             found[f"miner, {name}"] = memory(process.pid)
         assert validator.popen is not None
         main = validator.popen.pid
-        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
         found["validator, main"] = memory(main)
-        found["validator, replaying child"] = memory(int(children[-1]))
+        found["validator, replaying child"] = memory(children_of(main)[-1])
     finally:
         world.close()
     return found

@@ -1,10 +1,9 @@
 """kill -9 of a validator at every step of a round: no verdict is lost, none counted twice, no weight set twice."""
 
-import os
-
 import pytest
 
 from tests.neurons.books import check_books, check_weights_taken
+from tests.neurons.processes import children_of, is_running
 from tests.neurons.world import World, tiny_model, until
 
 WRONG_SEED = ("--miner.engine", "tests.zoo.miner:factory", "--miner.engine_option", "adversary=wrong_seed")
@@ -60,7 +59,7 @@ async def crash_at_each(tmp_path, points):
 
             await until(gone, 60, f"the validator dies at {point}", every=0.1)
             assert validator.popen.returncode == -9, f"it ended by itself before {point}"
-            await until(lambda pids=children: not any(map(running, pids)), 10, "the replaying child ends by itself")
+            await until(lambda pids=children: not any(map(is_running, pids)), 10, "the replaying child ends by itself")
         left = world.rows("validator", "SELECT id FROM rounds WHERE phase < 3")
         validator = world.add("validator", "validator")
         validator.start()
@@ -89,20 +88,3 @@ async def test_a_validator_killed_at_the_steps_that_matter_most_loses_and_repeat
 @pytest.mark.parametrize("points", THE_OTHERS, ids=["accusing", "asking", "judging"])
 async def test_a_validator_killed_at_every_other_step_loses_and_repeats_nothing(tmp_path, points):
     await crash_at_each(tmp_path, points)
-
-
-def children_of(pid):
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children") as file:
-            return [int(text) for text in file.read().split()]
-    except OSError:
-        return []
-
-
-def running(pid):
-    try:
-        os.kill(pid, 0)
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False

@@ -7,22 +7,11 @@ import os
 import pytest
 
 from tests.neurons.books import check_books
-from tests.neurons.test_crashes import children_of
+from tests.neurons.processes import children_of, private_mb, resident_mb
 from tests.neurons.world import World, tiny_model, until
 
 SECONDS = float(os.environ.get("ASSAY_LONG_RUN_S", "480"))
 """How long the measured part takes. At four blocks a second, 480 s are the blocks of six and a half hours."""
-
-
-def resident_mb(pid):
-    with open(f"/proc/{pid}/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
-
-
-def private_mb(pid):
-    """Memory that is this process's alone: mapped files come and go with the machine's page cache."""
-    with open(f"/proc/{pid}/smaps_rollup") as file:
-        return sum(int(line.split()[1]) for line in file if line.startswith(("Private_Dirty", "Private_Clean"))) / 1024
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import time
 
@@ -12,6 +11,7 @@ import pytest
 from subnet.evidence.slashing import Reason
 from subnet.validator.values import Phase
 from tests.neurons.books import check_books, check_weights_taken
+from tests.neurons.processes import children_of, is_running
 from tests.neurons.proxy import Proxy
 from tests.neurons.world import World, tiny_model, until
 
@@ -202,27 +202,13 @@ async def test_sigterm_in_a_busy_moment_ends_everything_cleanly(tmp_path, model)
             assert reply.json()["assay"]["miner"] == world.hotkeys["honest"]
             refused = await client.post(world.url("validator") + "/v1/chat/completions", json={**asked, "top_p": 0.5})
             assert refused.status_code == 400 and "min_p" in refused.text
-        children = _children(world.neurons["validator"].popen.pid)
+        children = children_of(world.neurons["validator"].popen.pid)
         assert children, "the replay runs in a child process"
         began = time.monotonic()
         assert world.neurons["validator"].terminate(30) == 0
         assert world.neurons["honest"].terminate(30) == 0
         assert time.monotonic() - began < 30
-        assert not [pid for pid in children if _alive(pid)]
+        assert not [pid for pid in children if is_running(pid)]
         check_books(world)
     finally:
         world.close()
-
-
-def _children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return [int(text) for text in file.read().split()]
-
-
-def _alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rsplit(")", 1)[1].split()[0] != "Z"
