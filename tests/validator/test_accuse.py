@@ -150,19 +150,12 @@ def test_a_round_that_was_fixed_only_at_its_check_block_gives_its_answers_no_pla
     assert [answer.placement is None for answer in made] == [number < 4 for number in range(len(kept))]
 
 
-def test_answers_whose_handshake_is_gone_give_no_bundle(store):
+@pytest.mark.parametrize("lost", ["DELETE FROM chains", "UPDATE rounds SET select_hash = NULL"])
+def test_answers_whose_handshake_or_selecting_hash_is_gone_give_no_bundle(store, lost):
     world, kept, _ = caught()
     hotkey = fill(store, world, kept)
     with store._db.transaction() as db:
-        db.execute("DELETE FROM chains")
-    assert accuser_of(store, world).evidence(hotkey, bench_of(world)) == (None, False)
-
-
-def test_answers_of_a_round_without_the_hash_that_selects_them_give_no_bundle(store):
-    world, kept, _ = caught()
-    hotkey = fill(store, world, kept)
-    with store._db.transaction() as db:
-        db.execute("UPDATE rounds SET select_hash = NULL")
+        db.execute(lost)
     assert accuser_of(store, world).evidence(hotkey, bench_of(world)) == (None, False)
 
 
