@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def table(found: dict[str, Any]) -> str:
 def summary(found: dict[str, Any]) -> str:
     """A line a miner: both classes beside the rules of others, as Markdown."""
     titles = ["miner", "**ours**, fp32 class", "**ours**, bf16 class", *RULES, "TOPLOC"]
-    lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
+    lines = _head(titles)
     agreement = found["agreement"]["fp32"]
     for miner in sorted((m for m in found["delays"]["fp32"] if m not in HONEST_NAMES), key=lambda m: agreement[m]):
         own = {"fp32": miner, "bf16": miner + AT_BF16 if miner + AT_BF16 in found["delays"]["bf16"] else miner}
@@ -88,16 +88,24 @@ def summary(found: dict[str, Any]) -> str:
         for rule in RULES:
             cells.append(" / ".join(_number(found["baselines"][name][rule].get(m, "–")) for name, m in own.items()))
         cells.append(" / ".join(_number(_toploc(found, name, m)) or "–" for name, m in own.items()))
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(_line(cells))
     wrong = [" / ".join(f"{found['baselines'][n][rule]['honest accused']:.2f}" for n in AIMS) for rule in RULES]
     shares = [*(_share(found, name) for name in AIMS), *wrong, " / ".join(_toploc_honest(found, name) for name in AIMS)]
-    lines.append("| " + " | ".join(["honest, share accused", *shares]) + " |")
+    lines.append(_line(["honest, share accused", *shares]))
     return "\n".join([*lines, "", SUMMARY]) + "\n"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _head(titles: Sequence[str]) -> list[str]:
+    return [_line(titles), "|" + "---|" * len(titles)]
 
 
 def _class_table(found: dict[str, Any], name: str) -> list[str]:
     titles = ["miner", "numerics", "tokens", "agreement", "**ours**", "fresh", "aim", "floor", *RULES, "TOPLOC"]
-    lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
+    lines = _head(titles)
     rows, agreement = found["delays"][name], found["agreement"][name]
     for miner in sorted(rows, key=lambda m: (m in HONEST_NAMES, agreement[m])):
         cheat, honest = miner.removesuffix(AT_BF16), miner in HONEST_NAMES
@@ -111,13 +119,11 @@ def _class_table(found: dict[str, Any], name: str) -> list[str]:
         cells += [_cell(found["fresh_delays"][name][miner]), f"{aim:,}" if aim else "–"]
         cells.append(_number(found["floor"][name][miner]))
         others = [found["baselines"][name][rule].get(miner, "") for rule in RULES] + [_toploc(found, name, miner)]
-        lines.append("| " + " | ".join([*cells, *map(_number, others)]) + " |")
+        lines.append(_line([*cells, *map(_number, others)]))
     wrong = [f"{found['baselines'][name][rule]['honest accused']:.2f}" for rule in RULES]
-    empty = [""] * 6
     lines.append(
-        "| honest of the class, share accused | | | | "
-        + " | ".join([_share(found, name), *empty[:3], *wrong, _toploc_honest(found, name)])
-        + " |"
+        "| honest of the class, share accused | | | "
+        + _line([_share(found, name), "", "", "", *wrong, _toploc_honest(found, name)])
     )
     return lines
 
@@ -156,8 +162,7 @@ def _misses(found: dict[str, Any]) -> list[str]:
     lines = [
         POWER,
         "",
-        "| class | miner | numerics | median | aim | nats | floor | nats, no headroom | floor |",
-        "|" + "---|" * 9,
+        *_head(["class", "miner", "numerics", "median", "aim", "nats", "floor", "nats, no headroom", "floor"]),
     ]
     for name in ("fp32", "bf16"):
         for miner, hits in found["delays"][name].items():
@@ -174,7 +179,7 @@ def _misses(found: dict[str, Any]) -> list[str]:
             shown = "none" if np.isinf(median) else f"{median:,.0f}"
             numerics = "bf16 + change" if miner.endswith(AT_BF16) else "fp32 + change"
             cells = [name, miner.removesuffix(AT_BF16), numerics, shown, f"{aim:,}", *power]
-            lines.append("| " + " | ".join(cells) + " |")
+            lines.append(_line(cells))
     return lines
 
 
@@ -182,9 +187,11 @@ def _honest(found: dict[str, Any]) -> list[str]:
     lines = [
         HONEST,
         "",
-        "| class | tokens | real | misses | accused | fresh | misses | accused | longest life | exponent, least |",
-        "|" + "---|" * 10,
-    ]
+        *_head([
+            "class", "tokens", "real", "misses", "accused", "fresh", "misses", "accused", "longest life",
+            "exponent, least",
+        ]),
+    ]  # fmt: skip
     for name in ("fp32", "bf16"):
         row = found["honest"][name]
         for label, key in (("held-out halves", "halves"), ("new contexts", "new")):
@@ -197,7 +204,7 @@ def _honest(found: dict[str, Any]) -> list[str]:
             least = min(((life["exponent"], w) for w, parts in own.items() for life in parts), default=(0.0, ""))
             cells = [name, label, *(f"{n:,}" for n in (*real, *total))]
             cells += [f"{max((life['life'] for life in lives), default=0):,}", f"{least[0]:.2f} ({least[1]})"]
-            lines.append("| " + " | ".join(cells) + " |")
+            lines.append(_line(cells))
     return lines
 
 

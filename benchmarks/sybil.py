@@ -218,16 +218,15 @@ async def play(hotkeys: int, requests: int, rounds: int, batch: int, tokens: int
 
 
 def table(rows: list[Row]) -> str:
-    """Every row against one hotkey that is asked what a hotkey is asked by default, or the same of it."""
+    """Every row against the machine behind one hotkey that is asked the same."""
     alone = {row.requests: row for row in rows if row.hotkeys == 1}
-    most = max(alone)
     lines = [
         "| requests a hotkey, at once | hotkeys | machine's tokens/s | value against the equal machine | share of the "
         "weights | against one hotkey |",
         "|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
-        gain = row.share / alone.get(row.requests, alone[most]).share
+        gain = row.share / alone[row.requests].share
         lines.append(
             f"| {row.requests} | {row.hotkeys} | {row.tokens_per_second:.1f} | {row.value:.2f} | {row.share:.3f} | "
             f"{gain:.2f} |"
