@@ -1,5 +1,6 @@
 """The detection benchmark: `python benchmarks/detection.py [--data FOLDER] [--quick] [--collect]`.
- For every adversary the verified tokens until accusation, for every honest configuration the accusations, in both
+
+For every adversary the verified tokens until accusation, for every honest configuration the accusations, in both
 tolerance classes, at A = 1e9, beside what others do on the same tokens. Reads the chunks that `detection_collect.py`
 stores (`--collect` fills in what is missing first) and writes benchmarks/results/detection.{json,md,png}. Takes about
 ten minutes; can be stopped and taken up again (what is finished lies in FOLDER/evaluated).
@@ -155,13 +156,14 @@ class Benchmark:
 
     def _row(self, name: str, miner: str) -> dict[str, Any]:
         own = [c for c in self.chunks if c.miner == miner and c.workload in ORDINARY]
-        answers, profile, random = completions(own), self.profiles[name], np.random.default_rng(7)
+        profile, random = self.profiles[name], np.random.default_rng(7)
+        answers = completions(own, profile)
         margins = np.concatenate([a.margins for a in answers])
         fresh = None
         pairs = [c.data for c in own if c.data.pairs is not None]
         if pairs and miner not in HONEST_NAMES:
             longest = 1_000 if name == "fp32" else 4_000
-            fresh = fresh_delays(pairs[0].pairs, pairs[0].sampling, profile, 20, longest, random)
+            fresh = fresh_delays(pairs[0].spread_pairs(profile.spread), pairs[0].sampling, profile, 20, longest, random)
         tight = self._profile("tight") if name == "bf16" else profile
         return {
             "tokens": len(margins),
@@ -170,7 +172,7 @@ class Benchmark:
             "delays": delays(answers, profile, self.orders, random),
             "fresh_delays": fresh,
             "floor": floor(answers, profile),
-            "tight_floor": floor(answers, tight),
+            "tight_floor": floor(completions(own, tight), tight),
         }
 
     def _baselines(self, name: str) -> dict[str, Any]:
@@ -221,12 +223,9 @@ class Benchmark:
             return []
         share = self.fresh / len({c.workload for c in self._members(name) if not c.workload.startswith("held_")})
         if workload.startswith("held_"):
-            return [honest.fresh([(c.data, c.data.pairs) for c in own if c.data.pairs], self.profiles[name], 150_000)]
+            return [honest.fresh(own, honest.BOTH, self.profiles[name], 150_000)]
         judges = [self._profile("1"), self._profile("0")] if name == "bf16" else [self.profiles[name]] * 2
-        return [
-            honest.fresh([(c.data, honest.half_pairs(c, side)) for c in own], judge, int(share / 2) + 1)
-            for side, judge in enumerate(judges)
-        ]
+        return [honest.fresh(own, side, judge, int(share / 2) + 1) for side, judge in enumerate(judges)]
 
 
 def _concerns(part: str, chunk: Chunk) -> bool:

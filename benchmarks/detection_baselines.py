@@ -1,6 +1,7 @@
 """What others do, on the same tokens: rules that accuse without a bound that holds under peeking.
- Each rule gets a stream of records and says at which token it accuses. Their thresholds are set on honest tokens of
-the class as their authors do, so they show what such rules cost; none of them comes with a bound over a whole life.
+
+Each rule gets a stream of records and says at which token it accuses. Their thresholds are set on honest tokens of the
+class as their authors do, so they show what such rules cost; none of them comes with a bound over a whole life.
 """
 
 from __future__ import annotations

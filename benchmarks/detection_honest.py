@@ -15,9 +15,9 @@ from subnet.verify import fitting
 from subnet.verify.bets import factors
 from subnet.verify.calibrate import NUMERICS
 from subnet.verify.fitting import CLASSES, HonestSet
-from subnet.verify.measure import Measured
 from subnet.verify.pairs import Pairs, fresh_records
 from subnet.verify.profile import ToleranceProfile
+from subnet.verify.spread import SpreadModel
 
 STREAMS = 32
 
@@ -27,11 +27,19 @@ def half(chunk: Chunk, side: int) -> NDArray[np.intp]:
     return np.arange(side, len(chunk.data.lengths), 2)
 
 
-def half_pairs(chunk: Chunk, side: int) -> Pairs:
-    """The pairs of one side of a chunk that has pairs."""
-    assert chunk.data.pairs is not None
-    pairs = chunk.data.pairs.at(np.flatnonzero(chunk.data.pairs.completion % 2 == side))
-    return replace(pairs, completion=pairs.completion // 2)
+def positions(chunk: Chunk, side: int) -> NDArray[np.intp]:
+    """Numbers of a chunk's tokens on one side (2: on both)."""
+    completion = np.repeat(np.arange(len(chunk.data.lengths)), chunk.data.lengths)
+    return np.flatnonzero((completion % 2 == side) | (side == BOTH))
+
+
+def pairs_of(chunk: Chunk, side: int, spread: SpreadModel | None) -> Pairs:
+    """The pairs of one side of a chunk, with the spreads of a model, and their completions numbered anew."""
+    pairs = chunk.data.spread_pairs(spread).at(positions(chunk, side))
+    return pairs if side == BOTH else replace(pairs, completion=pairs.completion // 2)
+
+
+BOTH = 2
 
 
 def profile_of_half(chunks: Sequence[Chunk], name: str, side: int, fresh: int, tight: bool = False) -> ToleranceProfile:
@@ -39,15 +47,17 @@ def profile_of_half(chunks: Sequence[Chunk], name: str, side: int, fresh: int, t
 
     tight: bounds at the measured rates, with no headroom.
     """
-    random, sets = np.random.default_rng(side), []
+    random, found = np.random.default_rng(side), []
     for workload in sorted({c.workload for c in chunks}):
         own = [c for c in chunks if c.workload == workload and c.data.pairs is not None]
-        pairs = [half_pairs(c, side) if side < 2 else c.data.pairs for c in own]
         if own:
-            sets.append(HonestSet(workload, own[0].data.sampling, Pairs.join([p for p in pairs if p is not None])))
+            pairs = Pairs.join([pairs_of(c, side, None) for c in own])
+            states = np.concatenate([c.data.states[positions(c, side)] for c in own])
+            found.append(HonestSet(workload, own[0].data.sampling, pairs, states))
     rules = replace(CLASSES[name], headroom=1.0) if tight else CLASSES[name]
+    sets, spread = fitting.with_spreads(found, rules)
     counts = [fitting.count(s, max(1, round(fresh / len(sets) / len(s.pairs))), rules.tolerance, random) for s in sets]
-    return fitting.make_profile(f"{name}, side {side}", rules, NUMERICS[name], counts, {}, random)
+    return fitting.make_profile(f"{name}, side {side}", rules, NUMERICS[name], counts, spread, {}, random)
 
 
 def real(chunks: Sequence[Chunk], profiles: Sequence[ToleranceProfile], orders: int = 20) -> dict[str, Any]:
@@ -56,7 +66,7 @@ def real(chunks: Sequence[Chunk], profiles: Sequence[ToleranceProfile], orders: 
     for side, profile in enumerate(profiles):
         answers = []
         for chunk in chunks:
-            everything = chunk.data.answers()
+            everything = chunk.data.answers(profile.spread)
             answers += [everything[i] for i in (half(chunk, side) if len(profiles) == 2 else range(len(everything)))]
         ratios = [factors(answer, profile) for answer in answers]
         tokens += sum(len(answer) for answer in answers)
@@ -66,11 +76,11 @@ def real(chunks: Sequence[Chunk], profiles: Sequence[ToleranceProfile], orders: 
     return {"tokens": tokens, "misses": misses, "accusations": hits, "orders": orders}
 
 
-def fresh(measured: Sequence[tuple[Measured, Pairs]], profile: ToleranceProfile, tokens: int) -> dict[str, Any]:
-    """STREAMS long lives of fresh tokens on the contexts of one workload, `tokens` in all."""
+def fresh(chunks: Sequence[Chunk], side: int, profile: ToleranceProfile, tokens: int) -> dict[str, Any]:
+    """STREAMS long lives of fresh tokens on the contexts of one workload, `tokens` in all, of one side (2: of both)."""
     random = np.random.default_rng(11)
-    pairs = Pairs.join([p for _, p in measured])
-    sampling, length = measured[0][0].sampling, math.ceil(tokens / STREAMS)
+    pairs = Pairs.join([pairs_of(c, side, profile.spread) for c in chunks])
+    sampling, length = chunks[0].data.sampling, math.ceil(tokens / STREAMS)
     weights = np.array([a.weight for a in profile.alternatives])
     weights /= weights.sum()
     current, peak = np.zeros((STREAMS, len(weights))), np.zeros(STREAMS)

@@ -37,9 +37,9 @@ def load_chunks(folder: Path) -> list[Chunk]:
     return found
 
 
-def completions(chunks: Sequence[Chunk]) -> list[TokenRecords]:
-    """The records of every completion of the chunks."""
-    return [answer for chunk in chunks for answer in chunk.data.answers()]
+def completions(chunks: Sequence[Chunk], profile: ToleranceProfile | None = None) -> list[TokenRecords]:
+    """The records of every completion of the chunks, with the spreads that a profile predicts."""
+    return [answer for chunk in chunks for answer in chunk.data.answers(profile.spread if profile else None)]
 
 
 def delays(

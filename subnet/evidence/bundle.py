@@ -43,7 +43,7 @@ BUNDLE_VERSION = 1
 MAX_BUNDLE_BYTES = 64 * 1024 * 1024
 """Largest file that is read. Evidence against a subtle cheat is a few megabytes."""
 
-RECORD_BYTES = 48
+RECORD_BYTES = 50
 """Width of one token's record (`subnet.verify.records.RECORD`)."""
 
 HEAD_BYTES = 300

@@ -22,6 +22,7 @@ from subnet.verify.detector import TestState, start, update
 from subnet.verify.profile import ToleranceProfile
 from subnet.verify.records import FAR, NONE, UNIT, TokenRecords
 from subnet.verify.replaying import Claim, check_claim, replayed
+from subnet.verify.spread import SpreadModel
 from subnet.verify.verdict import verdict
 
 LoadModel = Callable[[Manifest], CausalModel]
@@ -33,6 +34,9 @@ Progress = Callable[[int, int], None]
 ANSWERS_PER_REPLAY = 8
 RECORD_TOLERANCE = {"fp32": 0.05, "bf16": 2.0}
 """Logits by which the stated margin of a token may differ from the verifier's. Honest fp32 differs by under 0.001."""
+
+SPREAD_TOLERANCE = 0.05
+"""Share by which a stated spread may differ from the verifier's. Two float32 replays agree to a thousandth or two."""
 
 
 class Result(Enum):
@@ -78,7 +82,7 @@ def verify_bundle(
         model = load_model(seen.manifest)
         if model.model_id != signed.bundle.model_id:
             raise ModelError("the loaded model is another one than the bundle's")
-        own = _replay(signed.bundle, seen, model, progress)
+        own = _replay(signed.bundle, seen, seen.profile.spread, model, progress)
     except (ModelError, EngineError, RuntimeError, MemoryError) as error:  # the last two: torch, out of memory
         findings.append(Finding("replay", None, f"not replayed: {error}"))
         return Report(Result.ABSTAINS, tuple(findings))
@@ -92,7 +96,7 @@ def _claim(answer: Answer, seed: bytes) -> Claim:
 
 
 def _replay(
-    bundle: Bundle, seen: Inspection, model: CausalModel, progress: Progress | None
+    bundle: Bundle, seen: Inspection, spread: SpreadModel | None, model: CausalModel, progress: Progress | None
 ) -> list[TokenRecords | None]:
     """Own records of every answer; None for one that is malformed: a fault of service, and no evidence."""
     claims = [_claim(answer, seed) for answer, seed in zip(bundle.answers, seen.seeds, strict=True)]
@@ -107,7 +111,8 @@ def _replay(
     own: list[TokenRecords | None] = [None] * len(claims)
     for first in range(0, len(sound), ANSWERS_PER_REPLAY):
         part = sound[first : first + ANSWERS_PER_REPLAY]
-        for number, records in zip(part, replayed(model, [claims[number] for number in part]), strict=True):
+        found = replayed(model, [claims[number] for number in part], spread)
+        for number, records in zip(part, found, strict=True):
             own[number] = records
             done += len(records)
         if progress:
@@ -169,6 +174,9 @@ def _same_records(bundle: Bundle, profile: ToleranceProfile, own: Sequence[Token
             return Finding("records", False, f"answer {counter}: {len(theirs)} records for {len(mine)} tokens")
         if not _coherent(theirs):
             return Finding("records", False, f"answer {counter}: a stated outcome contradicts its own margin")
+        apart = float(np.abs(theirs.spreads / mine.spreads - 1.0).max(initial=0.0))
+        if apart > SPREAD_TOLERANCE:
+            return Finding("records", False, f"answer {counter}: a stated spread is off by {100 * apart:.0f} %")
         worst = max(worst, _difference(theirs, mine))
     if worst > allowed:
         return Finding("records", False, f"a stated record differs by {worst:.3g} logits; {allowed} are allowed")

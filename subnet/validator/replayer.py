@@ -19,6 +19,7 @@ from reward import Conversation
 if TYPE_CHECKING:
     from reward import RewardModel
     from subnet.engine.causal import CausalModel
+    from subnet.models import Manifest
     from subnet.models.chat import ChatTokenizer
 
 
@@ -117,27 +118,28 @@ class _Worker:
 
         from reward.loading import load_reward
         from subnet.models import load_model, load_tokenizer
+        from subnet.models.registry import find_model
+        from subnet.validator.profiles import profile_of
 
         began = time.monotonic()
         self._model: CausalModel = load_model(setup.model, setup.dtype, threads=setup.threads or None)
         self._tokenizer: ChatTokenizer = load_tokenizer(setup.model)
         self._reward: RewardModel = load_reward(setup.reward, self._model, self._tokenizer)
         software = ("assay", f"torch {torch.__version__}")
-        self._trouble = self._test(setup)
+        manifest = find_model(setup.model).manifest
+        self._profile = profile_of(manifest)
+        self._trouble = self._test(manifest)
         self.ready = Ready(
             self._model.model_id, self._reward.identity, software, time.monotonic() - began, self._trouble
         )
 
-    def _test(self, setup: Setup) -> str:
+    def _test(self, manifest: Manifest) -> str:
         """What is wrong with our own replay; nothing where it gives known answers back."""
         from subnet.errors import AssayError
-        from subnet.models.registry import find_model
-        from subnet.validator.profiles import profile_of
         from subnet.verify.known import test_replay
 
-        manifest = find_model(setup.model).manifest
         try:
-            report = test_replay(self._model, self._tokenizer, manifest, profile_of(manifest))
+            report = test_replay(self._model, self._tokenizer, manifest, self._profile)
         except (AssayError, RuntimeError, MemoryError) as error:
             return f"known answers could not be replayed: {type(error).__name__}: {error}"
         return report.reason
@@ -189,7 +191,8 @@ class _Worker:
         if self._trouble:
             return iter([(None, f"our replay is outside its class: {self._trouble}")] * len(items))
         try:
-            return iter([(r.encode(), None) for r in replayed(self._model, [self._claim(item) for item in items])])
+            found = replayed(self._model, [self._claim(item) for item in items], self._profile.spread)
+            return iter([(records.encode(), None) for records in found])
         except (AssayError, RuntimeError, MemoryError) as error:
             return iter([(None, f"replay: {type(error).__name__}: {error}")] * len(items))
 

@@ -1,7 +1,8 @@
 """Likelihood ratios: what one token says for or against every alternative.
- For a token, let `b_k` be the profile's bound of outcome k under honesty and `q_k >= b_k` its probability under an
-alternative. The factor is `q_k / b_k` where outcome k happened, and `(1 - Q) / (1 - B)` where the token matched (Q
-and B are the sums). Whatever the true honest probabilities p_k <= b_k are, its honest expectation is at most 1: it is
+
+For a token, let `b_k` be the profile's bound of outcome k under honesty and `q_k >= b_k` its probability under an
+alternative. The factor is `q_k / b_k` where outcome k happened, and `(1 - Q) / (1 - B)` where the token matched (Q and
+B are the sums). Whatever the true honest probabilities p_k <= b_k are, its honest expectation is at most 1: it is
 linear and rising in every p_k, and 1 at p = b. Both q and b depend only on the context and on the seed, never on what
 was claimed.
 """

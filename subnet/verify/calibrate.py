@@ -1,7 +1,8 @@
 """Measure honest noise and write a tolerance profile: `python -m subnet.verify.calibrate --class bf16`.
- Runs the honest matrix (numerics, batch sizes, threads, attention kernels, contexts made to break honest miners),
-each against the fp32 replay that validators do; stores what it measured, so that it can be stopped and taken up
-again; draws fresh seeds; writes the profile as JSON and the distributions as a picture.
+
+Runs the honest matrix (numerics, batch sizes, threads, attention kernels, contexts made to break honest miners), each
+against the fp32 replay that validators do; stores what it measured, so that it can be stopped and taken up again; draws
+fresh seeds; writes the profile as JSON and the distributions as a picture.
 """
 
 from __future__ import annotations
@@ -20,7 +21,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from subnet.errors import AssayError
 from subnet.models import find_model, load_model, load_tokenizer
 from subnet.models.files import cache_folder
-from subnet.verify.fitting import CLASSES, ClassRules, Counts, HonestSet, count, make_profile, pairwise_scale
+from subnet.verify.fitting import (
+    CLASSES,
+    ClassRules,
+    Counts,
+    HonestSet,
+    count,
+    make_profile,
+    pairwise_scale,
+    with_spreads,
+)
 from subnet.verify.matrix import HONEST, MEMBERS, Run, honest_runs
 from subnet.verify.measure import Measured, measure
 from subnet.verify.pairs import Pairs
@@ -118,9 +128,11 @@ def fitted(
     random, rules = np.random.default_rng(20261124), CLASSES[tolerance_class]
     sets = []
     for workload, measured in sorted(stored.items()):
-        pairs = [m.pairs for m in measured if m.pairs is not None]
-        if pairs:
-            sets.append(HonestSet(workload, measured[0].sampling, Pairs.join(pairs)))
+        kept = [(m.pairs, m.states) for m in measured if m.pairs is not None]
+        if kept:
+            pairs, states = Pairs.join([p for p, _ in kept]), np.concatenate([s for _, s in kept])
+            sets.append(HonestSet(workload, measured[0].sampling, pairs, states))
+    sets, spread = with_spreads(sets, rules)
     seeds = [max(1, round(fresh / max(len(sets), 1) / len(honest.pairs))) for honest in sets]
     task = progress.add_task("drawing fresh seeds", total=sum(seeds)) if progress else None
     counts = []
@@ -128,7 +140,7 @@ def fitted(
         advance = (lambda: progress.advance(task)) if progress and task is not None else None
         counts.append(count(honest, repeats, rules.tolerance, random, advance))
     how = describe(stored, counts, sets, rules)
-    return make_profile(name, rules, NUMERICS[tolerance_class], counts, how, random), counts
+    return make_profile(name, rules, NUMERICS[tolerance_class], counts, spread, how, random), counts
 
 
 def describe(

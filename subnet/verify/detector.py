@@ -1,5 +1,6 @@
 """The sequential test: Shiryaev-Roberts e-detector over a mixture of alternatives.
- For every alternative `R <- (R + 1) * factor`; the miner is accused when the weighted average of R reaches A. Each
+
+For every alternative `R <- (R + 1) * factor`; the miner is accused when the weighted average of R reaches A. Each
 factor has an honest expectation of at most 1 given everything before, so `R_n - n` is a supermartingale and the
 probability that an honest miner is accused within n verified tokens is at most n/A, however often one looks (Shin,
 Ramdas, Rinaldo 2022). Matches earn no credit: R never falls below 0, and every token starts a new count of its own.
@@ -21,9 +22,10 @@ from subnet.verify.records import TokenRecords
 @dataclass(frozen=True, slots=True)
 class TestState:
     """Where the test of one miner stands. Immutable; persist it with `to_json`.
- tokens: verified so far. statistics: R of every alternative. information: nats that a cheat of reference strength
-would have been expected to show. accused_at: the number of the verified token at which the threshold was reached, if
-it was.
+
+    tokens: verified so far. statistics: R of every alternative. information: nats that a cheat of reference strength
+    would have been expected to show. accused_at: the number of the verified token at which the threshold was reached,
+    if it was.
     """
 
     profile: bytes
@@ -110,11 +112,11 @@ def update(state: TestState, records: TokenRecords, profile: ToleranceProfile) -
 
 
 def information(records: TokenRecords, profile: ToleranceProfile) -> float:
-    """Nats of evidence that these tokens would have been expected to give against the profile's reference
-    alternative.
- The Kullback-Leibler divergence of the reference from the honest bound, summed over tokens. It depends on contexts
-and seeds alone, so it says what the questions were worth, not how the miner did: low-entropy answers are worth
-nothing.
+    """Nats of evidence that these tokens would have been expected to give against the profile's reference alternative.
+
+    The Kullback-Leibler divergence of the reference from the honest bound, summed over tokens. It depends on contexts
+    and seeds alone, so it says what the questions were worth, not how the miner did: low-entropy answers are worth
+    nothing.
     """
     honest, expected = expectation(records, profile, profile.alternatives[profile.reference])
     match_honest, match_expected = 1.0 - honest.sum(axis=1), 1.0 - expected.sum(axis=1)

@@ -1,17 +1,18 @@
 """From honest pairs to a tolerance profile.
- Counted, over fresh seeds: how often a competitor at a given distance, in a context of a given entropy, is what the
-honest miner draws. The bound of a cell is the class's headroom times the larger of two numbers: the upper limit of its
-rate when completions are resampled (tokens of one completion are not independent), and its rate in the worst workload
-alone, so that nobody gains by picking the contexts. Where few completions flipped the headroom is larger. Beyond the
-last distance at which enough of them did, the bound goes on falling at SLOWER times the measured pace, down to a floor
-that the number of positions supports.
+
+Counted, over fresh seeds: how often a competitor at a given distance over the spread, in a context of a given entropy,
+is what the honest miner draws. The bound of a cell is the class's headroom times the larger of two numbers: the upper
+limit of its rate when completions are resampled (tokens of one completion are not independent), and its rate in the
+worst workload alone, so that nobody gains by picking the contexts. Where few completions flipped the headroom is
+larger. Beyond the last distance at which enough of them did, the bound goes on falling at SLOWER times the measured
+pace, down to a floor that the number of positions supports.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from subnet.sampling import Sampling
 from subnet.verify.pairs import Pairs, fresh_records
 from subnet.verify.profile import ARBITRARY, NOISE, Alternative, ToleranceProfile
 from subnet.verify.records import COMPETITORS, FAR, MATCH, NONE, UNIT, TokenRecords
+from subnet.verify.spread import SpreadModel, fit_spread, measured_noise
 
 CONFIDENCE = 0.975
 RESAMPLES = 400
@@ -34,11 +36,14 @@ DISTANCE_EDGES = (
 
 @dataclass(frozen=True, slots=True)
 class HonestSet:
-    """Honest pairs of one workload, with the sampling they were decoded at."""
+    """Honest pairs of one workload, with the sampling they were decoded at, and the verifier's states there (float16
+    [n, width + 1], as `spread.described` gives them).
+    """
 
     workload: str
     sampling: Sampling
     pairs: Pairs
+    states: NDArray[np.float16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,8 @@ def _add(
 ) -> None:
     rows = records.rows
     entropy_bin = np.searchsorted(ENTROPY_EDGES, rows["entropy"] / 1000.0, side="right")
-    bins = np.searchsorted(DISTANCE_EDGES, rows["distance"].astype(np.float64) / UNIT, side="right")
+    relative = rows["distance"].astype(np.float64) / UNIT / records.spreads[:, None]
+    bins = np.searchsorted(DISTANCE_EDGES, relative, side="right")
     listed = rows["distance"][:, :COMPETITORS] != NONE
     token, place = np.nonzero(listed)
     np.add.at(seen, (completion[token], entropy_bin[token], bins[token, place]), 1)
@@ -207,6 +213,29 @@ def _falling(bound: NDArray[np.float64], floor: float) -> NDArray[np.float64]:
     return np.clip(falling, floor, 1.0)
 
 
+def with_spreads(sets: Sequence[HonestSet], rules: ClassRules) -> tuple[list[HonestSet], SpreadModel | None]:
+    """The spread model of the sets, and the sets with the spreads that would be predicted had their own workload never
+    been seen, so that bounds counted on them hold for contexts that the model was not fitted to.
+
+    Where the class predicts nothing: the sets as they are. A single workload is predicted from itself.
+    """
+    if not rules.spread or not sets:
+        return list(sets), None
+    noise = [measured_noise(s.pairs.head, s.pairs.head_difference) for s in sets]
+    unit = float(np.log(np.concatenate([n[n > 0] for n in noise])).mean())
+
+    def fitted(indices: Sequence[int]) -> SpreadModel:
+        states = np.concatenate([sets[i].states for i in indices])
+        entropy = np.concatenate([sets[i].pairs.entropy for i in indices])
+        return fit_spread(states, entropy, np.concatenate([noise[i] for i in indices]), unit)
+
+    every, out = range(len(sets)), []
+    for own in sets:
+        model = fitted([i for i in every if sets[i].workload != own.workload] or every)
+        out.append(replace(own, pairs=own.pairs.with_spreads(model(own.states, own.pairs.entropy))))
+    return out, fitted(every)
+
+
 def pairwise_scale(sets: Sequence[HonestSet]) -> float:
     """Root mean square of the difference of noise between the two largest logits, in logits, over all positions."""
     gaps = np.concatenate([s.pairs.head_difference[:, 1] - s.pairs.head_difference[:, 0] for s in sets])
@@ -234,7 +263,8 @@ def alternatives(bets: Noise = EVEN) -> tuple[Alternative, ...]:
 @dataclass(frozen=True, slots=True)
 class ClassRules:
     """What a tolerance class asks of its profile. tolerance and scale in logits; floor: the smallest bound; headroom: a
-    bound over the limit of what was measured; noise: the bets against wrong numerics; A: threshold.
+    bound over the limit of what was measured; noise: the bets against wrong numerics; threshold: A; spread: whether the
+    noise of a context is predicted (where there is none, nothing is).
     """
 
     name: str
@@ -244,11 +274,12 @@ class ClassRules:
     headroom: float = 1.5
     noise: Noise = EVEN
     threshold: float = 1e9
+    spread: bool = False
 
 
 CLASSES = {
     "fp32": ClassRules("fp32", tolerance=0.005, scale=0.065, floor=1e-6),
-    "bf16": ClassRules("bf16", tolerance=0.01, scale=0.065, floor=1e-6, headroom=1.1, noise=SUBTLE),
+    "bf16": ClassRules("bf16", tolerance=0.01, scale=0.065, floor=1e-6, headroom=1.1, noise=SUBTLE, spread=True),
 }
 """scale is the pairwise noise of bf16 layers, measured; it only sets the unit of the bets' strengths."""
 
@@ -258,10 +289,11 @@ def make_profile(
     rules: ClassRules,
     numerics: str,
     counts: Sequence[Counts],
+    spread: SpreadModel | None,
     measured: dict[str, Any],
     random: np.random.Generator,
 ) -> ToleranceProfile:
-    """The profile that honest counts support. `measured` says how they were measured and is published with it."""
+    """The profile that honest counts support, made with the spreads of such a model. `measured` says how they were measured and is published with it."""
     bounds = fit_bounds(counts, rules.floor, random, rules.headroom)
     bets = alternatives(rules.noise)
     reference = next(i for i, bet in enumerate(bets) if bet.kind == NOISE and bet.strength == REFERENCE_STRENGTH)
@@ -276,6 +308,7 @@ def make_profile(
         bound=_rounded(bounds.bound),
         far_bound=_rounded(bounds.far_bound),
         scale=(rules.scale,) * (len(ENTROPY_EDGES) + 1),
+        spread=spread,
         alternatives=bets,
         reference=reference,
         min_information=math.log(rules.threshold),

@@ -18,6 +18,7 @@ from subnet.errors import StateError
 from subnet.sampling import Sampling
 from subnet.verify.pairs import Pairs, take_pairs
 from subnet.verify.records import RECORD, TokenRecords, token_records
+from subnet.verify.spread import SpreadModel, described
 
 _STORED = RECORD.newbyteorder("<")
 
@@ -25,22 +26,31 @@ _STORED = RECORD.newbyteorder("<")
 @dataclass(frozen=True, slots=True)
 class Measured:
     """Some completions that share a sampling, token by token.
- lengths: int32 [completions]. tokens: int32 [n], records: n, in the order of the completions. widest: float32 [n],
-the largest difference of any logit between miner and verifier; None where the miner's logits were not seen. pairs: n.
+
+    lengths: int32 [completions]. tokens: int32 [n], records: n, in the order of the completions. states: float16 [n,
+    width + 1], the verifier's final hidden states as `spread.described` gives them. widest: float32 [n], the largest
+    difference of any logit between miner and verifier; None where the miner's logits were not seen. pairs: n.
     """
 
     sampling: Sampling
     lengths: NDArray[np.int32]
     tokens: NDArray[np.int32]
     records: TokenRecords
+    states: NDArray[np.float16]
     widest: NDArray[np.float32] | None
     pairs: Pairs | None
 
-    def answers(self) -> list[TokenRecords]:
-        """The records of every completion."""
+    def answers(self, spread: SpreadModel | None = None) -> list[TokenRecords]:
+        """The records of every completion, with the spreads of a model."""
         ends = np.cumsum(self.lengths)
-        rows = self.records.rows
+        rows = (spread.applied(self.records, self.states) if spread else self.records).rows
         return [TokenRecords(rows[end - n : end].copy()) for n, end in zip(self.lengths, ends, strict=True)]
+
+    def spread_pairs(self, spread: SpreadModel | None) -> Pairs:
+        """The pairs, with the spreads of a model. Raises StateError where there are none."""
+        if self.pairs is None:
+            raise StateError("this measurement was made without pairs")
+        return self.pairs.with_spreads(spread(self.states, self.pairs.entropy)) if spread else self.pairs
 
     def save(self, path: Path) -> None:
         """Store as one npz file, atomically; differences in float16."""
@@ -48,6 +58,7 @@ the largest difference of any logit between miner and verifier; None where the m
             "records": self.records.rows.astype(_STORED).view(np.uint8).reshape(-1, RECORD.itemsize),
             "tokens": self.tokens,
             "lengths": self.lengths,
+            "states": self.states,
             "temperature_milli": np.array([self.sampling.temperature_milli], np.int32),
             "min_p_ppm": np.array([self.sampling.min_p_ppm], np.int32),
         }
@@ -77,11 +88,12 @@ the largest difference of any logit between miner and verifier; None where the m
                     data["tail_difference"].astype(np.float32),
                     data["tail_mass"],
                     data["entropy"],
+                    np.ones(len(data["entropy"]), np.float32),
                     np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
                 )
             records = TokenRecords(data["records"].reshape(-1).view(_STORED).astype(RECORD))
             sampling = Sampling(int(data["temperature_milli"][0]), int(data["min_p_ppm"][0]))
-            return cls(sampling, lengths, data["tokens"], records, data.get("widest"), pairs)
+            return cls(sampling, lengths, data["tokens"], records, data["states"], data.get("widest"), pairs)
         except (OSError, KeyError, ValueError) as error:
             raise StateError(f"{path} holds no measurement: {error}") from error
 
@@ -121,6 +133,7 @@ def compare(
 ) -> Measured:
     """Replay finished completions, with or without the miner's logits. on_chunk sees every piece of the replay."""
     rows = [np.empty(len(c.tokens), RECORD) for c in completions]
+    states: list[list[NDArray[np.float16]]] = [[] for _ in jobs]
     widest = [np.zeros(len(c.tokens), np.float32) for c in completions]
     pairs: list[list[Pairs]] = [[] for _ in jobs]
     claims = [ReplayJob(job.prompt, c.tokens) for job, c in zip(jobs, completions, strict=True)]
@@ -129,6 +142,7 @@ def compare(
             on_chunk(chunk)
         job, number, stop = jobs[chunk.job], chunk.job, chunk.start + len(chunk.logits)
         tokens = completions[number].tokens[chunk.start : stop]
+        states[number].append(described(chunk.hidden).astype(np.float16))
         rows[number][chunk.start : stop] = token_records(chunk.logits, tokens, job.seed, job.sampling, chunk.start).rows
         if capture is not None:
             theirs = torch.from_numpy(capture.logits[number, chunk.start : stop])
@@ -140,6 +154,7 @@ def compare(
         np.array([len(c.tokens) for c in completions], np.int32),
         np.concatenate([np.array(c.tokens, np.int32) for c in completions]),
         TokenRecords(np.concatenate(rows).astype(RECORD)),
+        np.concatenate([piece for pieces in states for piece in pieces]),
         np.concatenate(widest) if capture is not None else None,
         _in_order(pairs) if keep_pairs else None,
     )

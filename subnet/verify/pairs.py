@@ -1,16 +1,17 @@
 """Pairs of logits, and fresh seeds on them.
- Two computations of the same model disagree a little at every position. Given both rows of logits, what they would
-draw is known for every seed, so honest noise is measured with as many seeds as one likes, not on the few tokens that
-one seed flips. A pair keeps the verifier's HEAD largest logits, TAIL tokens drawn from the rest in proportion to
-their probability, and the miner's difference at the same ids. The rest of the vocabulary enters through its exact
-total probability: the best score in it is Gumbel-distributed around its logarithm, and the token that has it is one
-of the TAIL.
+
+Two computations of the same model disagree a little at every position. Given both rows of logits, what they would draw
+is known for every seed, so honest noise is measured with as many seeds as one likes, not on the few tokens that one
+seed flips. A pair keeps the verifier's HEAD largest logits, TAIL tokens drawn from the rest in proportion to their
+probability, and the miner's difference at the same ids. The rest of the vocabulary enters through its exact total
+probability: the best score in it is Gumbel-distributed around its logarithm, and the token that has it is one of the
+TAIL.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from subnet.verify.records import (
     LOW,
     MATCH,
     NONE,
+    ORDINARY,
     RECORD,
     TOP_K,
     TOP_P,
@@ -40,9 +42,11 @@ _RANKED = 16
 @dataclass(frozen=True, slots=True)
 class Pairs:
     """Pairs at n positions that share a sampling.
- head, head_difference: float32 [n, HEAD], logits in falling order and what the miner adds to them. tail,
-tail_difference: float32 [n, TAIL]. tail_mass: float32 [n], logsumexp of the rest at the sampling's temperature (1 if
-greedy). entropy: float32 [n], nats at temperature 1. completion: int32 [n], which completion a position belongs to.
+
+    head, head_difference: float32 [n, HEAD], logits in falling order and what the miner adds to them. tail,
+    tail_difference: float32 [n, TAIL]. tail_mass: float32 [n], logsumexp of the rest at the sampling's temperature (1
+    if greedy). entropy: float32 [n], nats at temperature 1. spread: float32 [n], how noisy the context is expected to
+    be (1: as any). completion: int32 [n], which completion a position belongs to.
     """
 
     head: NDArray[np.float32]
@@ -51,6 +55,7 @@ greedy). entropy: float32 [n], nats at temperature 1. completion: int32 [n], whi
     tail_difference: NDArray[np.float32]
     tail_mass: NDArray[np.float32]
     entropy: NDArray[np.float32]
+    spread: NDArray[np.float32]
     completion: NDArray[np.int32]
 
     def __len__(self) -> int:
@@ -63,6 +68,10 @@ greedy). entropy: float32 [n], nats at temperature 1. completion: int32 [n], whi
     def between(self, first: int, stop: int) -> Pairs:
         """The positions from first to below stop, without a copy."""
         return Pairs(*(getattr(self, field.name)[first:stop] for field in fields(self)))
+
+    def with_spreads(self, spreads: NDArray[np.floating]) -> Pairs:
+        """The same positions with other spreads ([n])."""
+        return replace(self, spread=spreads.astype(np.float32))
 
     @classmethod
     def stacked(cls, parts: Sequence[Pairs]) -> Pairs:
@@ -94,6 +103,7 @@ def take_pairs(ours: torch.Tensor, theirs: torch.Tensor, sampling: Sampling, com
         difference.gather(1, drawn).numpy(),
         mass.numpy(),
         entropy(np.ascontiguousarray(ours.numpy())).astype(np.float32),
+        np.ones(len(ours), np.float32),
         np.full(len(ours), completion, np.int32),
     )
 
@@ -123,6 +133,7 @@ def _fresh_block(out: NDArray[np.void], pairs: Pairs, sampling: Sampling, random
     listed = names[:, 1:] >= 0
     far = np.where(listed[:, -1], distance[:, COMPETITORS], window(sampling))
     out["entropy"] = np.minimum(np.rint(pairs.entropy * 1000), 65535)
+    out["spread"] = np.rint(pairs.spread * ORDINARY)
     fixed = np.rint(np.where(listed, distance[:, 1 : COMPETITORS + 1], 0.0).astype(np.float64) * UNIT)
     out["distance"][:, :COMPETITORS] = np.where(listed, fixed, NONE)
     out["distance"][:, COMPETITORS] = np.rint(far * UNIT)

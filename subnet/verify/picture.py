@@ -37,7 +37,8 @@ def draw_calibration(
     for row in profile.bound:
         right.step(middle, row, where="post", color="black", lw=1)
     right.axvline(profile.tolerance, color="grey", lw=0.6)
-    right.set(xscale="log", yscale="log", xlabel="distance of the competitor (logits)", ylabel="share drawn")
+    unit = "logits over the spread" if profile.spread else "logits"
+    right.set(xscale="log", yscale="log", xlabel=f"distance of the competitor ({unit})", ylabel="share drawn")
     figure.suptitle(f"{profile.name}: {profile.numerics}", fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=110)

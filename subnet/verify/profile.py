@@ -1,7 +1,8 @@
 """Tolerance profiles: what honest machines of a class may do, as measured, and what the test bets against it.
- A profile is published with the model's manifest, as JSON. Its `bound` is the null of the test: for a competitor at a
-distance d, in a context of entropy H, an upper bound of the probability that an honest miner's token is that
-competitor.
+
+A profile is published with the model's manifest, as JSON. Its `bound` is the null of the test: for a competitor at a
+distance d, in a context of a known spread and entropy, an upper bound of the probability that an honest miner's token
+is that competitor.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from subnet.errors import ConfigError
 from subnet.verify.records import COMPETITORS, NONE, SUSPECTS, UNIT, TokenRecords
+from subnet.verify.spread import SpreadModel
 
 NOISE = "noise"
 ARBITRARY = "arbitrary"
@@ -28,9 +30,10 @@ KINDS = (NOISE, ARBITRARY, *SUSPECTS)
 @dataclass(frozen=True, slots=True)
 class Alternative:
     """One way of not being honest that the test bets on.
- kind: `noise` (logits are wrong by noise; `strength` is its scale as a multiple of the profile's `scale`),
-`arbitrary` (one token in 1/strength is anything at all), or a name of SUSPECTS (where that sampler would draw another
-token, it does so with probability `strength`).
+
+    kind: `noise` (logits are wrong by noise; `strength` is its scale as a multiple of the profile's `scale`),
+    `arbitrary` (one token in 1/strength is anything at all), or a name of SUSPECTS (where that sampler would draw
+    another token, it does so with probability `strength`).
     """
 
     kind: str
@@ -45,13 +48,15 @@ token, it does so with probability `strength`).
 @dataclass(frozen=True, slots=True)
 class ToleranceProfile:
     """The null, the bets and the threshold of one tolerance class of one model.
- threshold: A; within n verified tokens an honest miner is accused with probability at most n/A. tolerance: logits; a
-competitor closer than this cannot be told from the drawn token, and drawing it is no miss. entropy_edges [b-1] (nats,
-temperature 1), distance_edges [k-1] (logits): the bins of `bound` and `far_bound`. bound [b][k]: largest honest
-probability of drawing one given competitor; far_bound [b][k]: of drawing any token that is not listed, when the list
-ends at that distance. scale [b]: logits, the shape of numeric noise over entropy. reference: index of the alternative
-whose expected evidence measures what a question is worth; min_information: nats of it below which a miner is neither
-consistent nor inconsistent.
+
+    threshold: A; within n verified tokens an honest miner is accused with probability at most n/A. tolerance: logits; a
+    competitor closer than this cannot be told from the drawn token, and drawing it is no miss. entropy_edges [b-1]
+    (nats, temperature 1), distance_edges [k-1] (logits over the spread): the bins of `bound` and `far_bound`. bound
+    [b][k]: largest honest probability of drawing one given competitor; far_bound [b][k]: of drawing any token that is
+    not listed, when the list ends at that distance. scale [b]: logits, the size of numeric noise over entropy where the
+    spread is 1. spread: predicts how noisy a context is; None: all are alike. reference: index of the alternative whose
+    expected evidence measures what a question is worth; min_information: nats of it below which a miner is neither
+    consistent nor inconsistent.
     """
 
     name: str
@@ -64,6 +69,7 @@ consistent nor inconsistent.
     bound: tuple[tuple[float, ...], ...]
     far_bound: tuple[tuple[float, ...], ...]
     scale: tuple[float, ...]
+    spread: SpreadModel | None
     alternatives: tuple[Alternative, ...]
     reference: int
     min_information: float
@@ -100,9 +106,17 @@ consistent nor inconsistent.
                 raw[field] = tuple(float(value) for value in raw[field])
             for field in ("bound", "far_bound"):
                 raw[field] = tuple(tuple(float(value) for value in line) for line in raw[field])
+            raw["spread"] = _spread_model(raw["spread"])
             return cls(**raw)
         except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"not a tolerance profile: {error}") from error
+
+
+def _spread_model(raw: dict[str, Any] | None) -> SpreadModel | None:
+    if raw is None:
+        return None
+    vectors = {name: tuple(float(value) for value in raw[name]) for name in ("entropy", "state")}
+    return SpreadModel(**(raw | vectors))
 
 
 def load_profile(source: str | Path) -> ToleranceProfile:
@@ -128,9 +142,10 @@ def shipped_profiles() -> tuple[str, ...]:
 @dataclass(frozen=True, slots=True)
 class Null:
     """The honest bound of every outcome of every record.
- probability [tokens, COMPETITORS + 1]: bound of drawing competitor k (the last column: FAR); 0 where the outcome is
-absent or not bet on, in which case it counts as a match. ratio [tokens, COMPETITORS + 1]: distance over the local
-noise scale.
+
+    probability [tokens, COMPETITORS + 1]: bound of drawing competitor k (the last column: FAR); 0 where the outcome is
+    absent or not bet on, in which case it counts as a match. ratio [tokens, COMPETITORS + 1]: distance over the noise
+    scale of the context.
     """
 
     probability: NDArray[np.float64]
@@ -145,7 +160,8 @@ def null(records: TokenRecords, profile: ToleranceProfile) -> Null:
     """Look every competitor up in the profile."""
     distance = records.rows["distance"].astype(np.float64) / UNIT
     entropy_bin = np.searchsorted(profile.entropy_edges, records.rows["entropy"] / 1000.0, side="right")
-    distance_bin = np.searchsorted(profile.distance_edges, distance, side="right")
+    relative = distance / records.spreads[:, None]
+    distance_bin = np.searchsorted(profile.distance_edges, relative, side="right")
     probability = np.asarray(profile.bound)[entropy_bin[:, None], distance_bin]
     probability[:, COMPETITORS] = np.asarray(profile.far_bound)[entropy_bin, distance_bin[:, COMPETITORS]]
     absent = (records.rows["distance"] == NONE) | (distance <= profile.tolerance)
@@ -153,5 +169,5 @@ def null(records: TokenRecords, profile: ToleranceProfile) -> Null:
     probability[absent] = 0.0
     inwards = probability[:, ::-1].cumsum(axis=1)[:, ::-1]
     probability[inwards > LARGEST_MISS] = 0.0
-    ratio = distance / np.asarray(profile.scale)[entropy_bin][:, None]
+    ratio = relative / np.asarray(profile.scale)[entropy_bin][:, None]
     return Null(probability, np.where(absent, math.inf, ratio))

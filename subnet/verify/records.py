@@ -1,9 +1,10 @@
 """What the validator writes down about every replayed token: enough to run the test again without the model.
- For one position the validator knows its own logits, the seed and therefore the token it would have drawn, before it
-looks at the claimed one. So a record has two halves. The **prediction** depends on the context and the seed alone:
-how far each of the closest competitors is from being drawn (its *distance*: the margin that it would have if it were
-claimed), the entropy, and what some wrong samplers would draw here. The **outcome** says which of these happened, and
-with what margin.
+
+For one position the validator knows its own logits, the seed and therefore the token it would have drawn, before it
+looks at the claimed one. So a record has two halves. The **prediction** depends on the context and the seed alone: how
+far each of the closest competitors is from being drawn (its *distance*: the margin that it would have if it were
+claimed), the entropy, how noisy the context is (its *spread*), and what some wrong samplers would draw here. The
+**outcome** says which of these happened, and with what margin.
 """
 
 from __future__ import annotations
@@ -54,13 +55,17 @@ RECORD = np.dtype(
         ("outcome", "u1"),
         ("margin", ">u4"),
         ("entropy", ">u2"),
+        ("spread", ">u2"),
         ("predicted", "u1", (len(SUSPECTS),)),
         ("distance", ">u4", (COMPETITORS + 1,)),
     ]
 )
-"""One token in canonical bytes. `entropy` is in thousandths of a nat at temperature 1. `distance[8]` is where FAR
-begins.
+"""One token in canonical bytes. `entropy` is in thousandths of a nat at temperature 1, `spread` in thousandths of the
+average (1000 where the profile predicts none). `distance[8]` is where FAR begins.
 """
+
+ORDINARY = 1000
+"""The spread of an ordinary context, and of every context where nothing predicts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,8 @@ class TokenRecords:
             raise ProtocolError(f"token records are one row of {RECORD.itemsize}-byte fields, not {self.rows.dtype}")
         if len(self.rows) and (self.rows["outcome"].max() > FAR or self.rows["predicted"].max() > FAR):
             raise ProtocolError(f"an outcome in the token records is above {FAR}")
+        if len(self.rows) and self.rows["spread"].min() == 0:
+            raise ProtocolError("a spread in the token records is zero")
         self.rows.flags.writeable = False
 
     def __len__(self) -> int:
@@ -94,6 +101,17 @@ class TokenRecords:
     def matches(self) -> NDArray[np.bool_]:
         """Which claimed tokens are exactly the ones that the validator draws."""
         return self.rows["outcome"] == MATCH
+
+    @property
+    def spreads(self) -> NDArray[np.float64]:
+        """By how much more than in an ordinary context honest noise is expected to be, as a factor."""
+        return self.rows["spread"].astype(np.float64) / ORDINARY
+
+    def with_spreads(self, spreads: NDArray[np.float64]) -> TokenRecords:
+        """The same records with other spreads (float64 [tokens], factors)."""
+        rows = self.rows.copy()
+        rows["spread"] = np.rint(spreads * ORDINARY)
+        return TokenRecords(rows)
 
     def encode(self) -> bytes:
         """Canonical bytes: the rows, big-endian, without padding; the count is the length over the size of a row."""
@@ -120,9 +138,10 @@ def token_records(
     start: int = 0,
 ) -> TokenRecords:
     """Records of the claimed `tokens`, which stand at positions start, start+1, ... of their completion.
- logits: [len(tokens), vocabulary], row i is what the token at start+i was drawn from. Everything is checked before it
-is used: ProtocolError for counts and ids that cannot be, EngineError for logits that are not finite (ours, not the
-miner's).
+
+    logits: [len(tokens), vocabulary], row i is what the token at start+i was drawn from. All spreads are ORDINARY; who
+    has a spread model sets them afterwards. Everything is checked before it is used: ProtocolError for counts and ids
+    that cannot be, EngineError for logits that are not finite (ours, not the miner's).
     """
     rows = host_logits(logits)
     if len(rows) != len(tokens):
@@ -136,8 +155,7 @@ miner's).
 
 
 def window(sampling: Sampling) -> float:
-    """Competitors farther than this (logits) are not listed. Within it stand about seven, whatever the temperature.
-    """
+    """Competitors farther than this (logits) are not listed. Within it stand about seven, whatever the temperature."""
     return _WINDOW * sampling.temperature + _WINDOW_BASE
 
 
@@ -169,9 +187,10 @@ def margins(
     values: NDArray[np.float64], found: NDArray[np.float64], places: NDArray[np.intp], cut: float
 ) -> NDArray[np.float64]:
     """The margin that each of `places` would have if it were claimed, in logits.
- values, found: logits and scores of the tokens under consideration ([n]), which include every allowed token with a
-score above those asked for. `m = max(0, max over allowed w of min(s_w - s_c, l_w - cut)) + max(0, cut - l_c)`: zero
-for the token that is drawn, and continuous where a token enters or leaves min-p's set.
+
+    values, found: logits and scores of the tokens under consideration ([n]), which include every allowed token with a
+    score above those asked for. `m = max(0, max over allowed w of min(s_w - s_c, l_w - cut)) + max(0, cut - l_c)`: zero
+    for the token that is drawn, and continuous where a token enters or leaves min-p's set.
     """
     below = np.maximum(cut - values[places], 0.0)
     allowed = values >= cut
@@ -184,7 +203,7 @@ for the token that is drawn, and continuous where a token enters or leaves min-p
 
 def _record(
     logits: NDArray[np.float32], token: int, seed: bytes, position: int, sampling: Sampling, nats: float
-) -> tuple[int, int, int, tuple[int, ...], tuple[int, ...]]:
+) -> tuple[int, int, int, int, tuple[int, ...], tuple[int, ...]]:
     widest = window(sampling)
     cut = sampling.cut(float(logits.max()))
     ids, drawn = _candidates(logits, seed, position, sampling, cut, widest)
@@ -209,7 +228,7 @@ def _record(
         margin = distances[outcome - 1] if outcome else 0.0
     predicted = _suspects(logits, ids, values, drawn, order, sampling, listed)
     fixed = [_fixed(value) for value in distances] + [NONE] * (COMPETITORS - len(distances)) + [_fixed(far)]
-    return outcome, _fixed(margin), min(65535, round(nats * 1000)), predicted, tuple(fixed)
+    return outcome, _fixed(margin), min(65535, round(nats * 1000)), ORDINARY, predicted, tuple(fixed)
 
 
 def _candidates(

@@ -10,6 +10,7 @@ from subnet.engine.replay import ReplayJob, replay
 from subnet.errors import EngineError, ProtocolError
 from subnet.sampling import Sampling
 from subnet.verify.records import TokenRecords, check_tokens, token_records
+from subnet.verify.spread import SpreadModel, described
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,9 @@ class Claim:
 
 def check_claim(claim: Claim, vocabulary: int, max_positions: int, eos_ids: frozenset[int]) -> None:
     """Raise ProtocolError for a claim that no run of the model can give, before anything is computed with it.
- An end-of-sequence token ends the completion and stands nowhere else; without one the completion has exactly the
-number of tokens that was asked for.
+
+    An end-of-sequence token ends the completion and stands nowhere else; without one the completion has exactly the
+    number of tokens that was asked for.
     """
     check_tokens(claim.prompt, vocabulary)
     check_tokens(claim.tokens, vocabulary)
@@ -53,8 +55,8 @@ number of tokens that was asked for.
         raise ProtocolError(f"a completion finishes with eos or length, not {claim.finish!r}")
 
 
-def replayed(model: CausalModel, claims: Sequence[Claim]) -> list[TokenRecords]:
-    """The records of every claim, in the order given.
+def replayed(model: CausalModel, claims: Sequence[Claim], spread: SpreadModel | None) -> list[TokenRecords]:
+    """The records of every claim, in the order given. spread: the profile's.
 
     Check the claims first. Raises EngineError where the replay fails: an abstention for all of them.
     """
@@ -63,7 +65,8 @@ def replayed(model: CausalModel, claims: Sequence[Claim]) -> list[TokenRecords]:
     for chunk in replay(model, jobs):
         claim = claims[chunk.job]
         tokens = claim.tokens[chunk.start : chunk.start + len(chunk.logits)]
-        parts[chunk.job].append(token_records(chunk.logits, tokens, claim.seed, claim.sampling, chunk.start))
+        records = token_records(chunk.logits, tokens, claim.seed, claim.sampling, chunk.start)
+        parts[chunk.job].append(spread.applied(records, described(chunk.hidden)) if spread else records)
     out = [TokenRecords.join(found) for found in parts]
     for claim, records in zip(claims, out, strict=True):
         if len(records) != len(claim.tokens):

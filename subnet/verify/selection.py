@@ -1,6 +1,7 @@
 """Which answers are replayed: chosen after the answer, by randomness that did not exist when it was given.
- `SHA-256(domain, block hash, validator, miner, epoch, counter)` against a rate. The rate depends on the past alone,
-is fixed before the answer, and is higher for those who are new, were accused lately, or earn much.
+
+`SHA-256(domain, block hash, validator, miner, epoch, counter)` against a rate. The rate depends on the past alone, is
+fixed before the answer, and is higher for those who are new, were accused lately, or earn much.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ EVERYTHING = 1_000_000
 
 def selected(block_hash: bytes, validator: bytes, miner: bytes, epoch: int, counter: int, rate_ppm: int) -> bool:
     """Whether the answer to request `counter` of `epoch` is replayed.
- block_hash, validator, miner: 32 bytes. rate_ppm: millionths, 0 to 1000000. Raises ProtocolError for anything else.
+
+    block_hash, validator, miner: 32 bytes. rate_ppm: millionths, 0 to 1000000. Raises ProtocolError for anything else.
     """
     for name, value in (("block hash", block_hash), ("validator", validator), ("miner", miner)):
         if len(value) != 32:
@@ -32,10 +34,11 @@ def selected(block_hash: bytes, validator: bytes, miner: bytes, epoch: int, coun
 
 def checking_rate(base_ppm: int, verified_tokens: int, blocks_since_accusation: int | None, share: float) -> int:
     """The rate for a miner's next answers, in millionths, from what is already known about it.
- base_ppm: the rate for an old, clean miner with an average income. verified_tokens: verified since it appeared; the
-rate starts at everything and halves towards the base every 2,000. blocks_since_accusation: None when never accused;
-for 7,200 blocks (a day) after one everything is checked. share: its part of the weight that this validator gives,
-over the average part: an income above the average raises the rate in proportion.
+
+    base_ppm: the rate for an old, clean miner with an average income. verified_tokens: verified since it appeared; the
+    rate starts at everything and halves towards the base every 2,000. blocks_since_accusation: None when never accused;
+    for 7,200 blocks (a day) after one everything is checked. share: its part of the weight that this validator gives,
+    over the average part: an income above the average raises the rate in proportion.
     """
     if blocks_since_accusation is not None and blocks_since_accusation < PROBATION_BLOCKS:
         return EVERYTHING

@@ -1,5 +1,6 @@
 """The self-test: a miner replays some of its own completions with the validator's code before it serves.
- Honest people must never find out by being slashed that their dtype, their kernel or their file is wrong. The test is
+
+Honest people must never find out by being slashed that their dtype, their kernel or their file is wrong. The test is
 the validator's own, with a lower threshold: a miner that would be accused once in a thousand tries does not serve.
 """
 
@@ -74,7 +75,9 @@ def self_test(
     diagnose: Callable[[], Sequence[str]] | None = None,
 ) -> SelfTestReport:
     """Answer some questions with the miner's engine and judge them as a validator would.
- reference: the model in float32, as validators load it. Raises EngineError where the engine or the replay cannot run.
+
+    reference: the model in float32, as validators load it. Raises EngineError where the engine or the replay cannot
+    run.
     """
     jobs = self_test_jobs(tokenizer, tokens)
     return judge_answers(jobs, list(decode(jobs)), reference, profile, diagnose)
@@ -88,7 +91,7 @@ def judge_answers(
     diagnose: Callable[[], Sequence[str]] | None = None,
 ) -> SelfTestReport:
     """Judge finished completions of these jobs as a validator would, at the self-test's threshold."""
-    answers = compare(reference, jobs, completions).answers()
+    answers = compare(reference, jobs, completions).answers(profile.spread)
     ratios = np.concatenate([factors(answer, profile) for answer in answers])
     weights = np.array([alternative.weight for alternative in profile.alternatives])
     current, evidence = np.zeros(ratios.shape[1]), 0.0

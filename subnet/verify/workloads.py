@@ -87,6 +87,7 @@ EMOJI = (
     "Mix Chinese, Arabic and Greek words in one sentence: 你好 مرحبا γειά",
 )
 
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """A set of prompts with a way of sampling. prompt(tokenizer, index) gives token ids; any index will do."""

@@ -10,7 +10,7 @@ import pytest
 
 from subnet.engine.replay import ReplayJob, replay_logits
 from subnet.errors import EngineError, EvidenceError, ModelError
-from subnet.evidence import check
+from subnet.evidence import check, replay
 from subnet.evidence.build import KeptAnswer
 from subnet.evidence.bundle import Answer, BlockHash, Bundle, Link, SignedBundle, sign_bundle
 from subnet.evidence.replay import Report, Result, run_test, verify_bundle
@@ -315,7 +315,7 @@ def test_a_piece_may_begin_in_the_middle_of_an_epoch() -> None:
 def test_a_validator_does_not_choose_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under a profile of its own making, which allows no rounding at all, every honest miner is guilty."""
     world, kept = honest_in_coarse_class()
-    strict = replace(tiny_profile(), threshold=1e4)
+    strict = replace(tiny_profile(), threshold=1e4, spread=world.profile.spread)
     attack = forged(world, kept, profile=strict)
     attack = sign_bundle(replace(attack.bundle, profile=strict.to_json(indent=None)), world.validator)
     assert attack.bundle.verdict == "inconsistent"
@@ -327,7 +327,7 @@ def test_a_validator_does_not_choose_the_test(monkeypatch: pytest.MonkeyPatch) -
 def test_a_validator_does_not_choose_the_manifest() -> None:
     """A manifest with another profile is another model id, which no request of the chain names."""
     world, kept = honest_in_coarse_class()
-    strict = replace(tiny_profile(), threshold=1e4)
+    strict = replace(tiny_profile(), threshold=1e4, spread=world.profile.spread)
     manifest = world.manifest.with_profile(json.loads(strict.to_json()))
     attack = forged(
         world, kept, profile=strict, model_id=manifest.digest, manifest=canonical_json(manifest.to_json()).decode()
@@ -352,6 +352,19 @@ def test_made_up_records_are_refused() -> None:
     assert report.verdict == "consistent"
     assert "records" in broken(report)
     assert "verdict" in broken(report)
+
+
+def test_a_stated_spread_is_the_verifiers_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calling contexts calmer than they are makes an honest miner's near misses look bad."""
+    world, kept = honest_in_coarse_class()
+    assert len({int(spread) for answer in kept for spread in answer.records.rows["spread"]}) > 100
+    slightly = forged(world, [replace(a, records=a.records.with_spreads(a.records.spreads * 0.9)) for a in kept])
+    assert broken(verified(slightly)) == {"records"}
+    framing = [replace(a, records=a.records.with_spreads(a.records.spreads * 0.2)) for a in kept]
+    monkeypatch.setattr(replay, "SPREAD_TOLERANCE", float("inf"))
+    report = verified(forged(world, framing))
+    assert report.verdict == "consistent"
+    assert broken(report) == {"verdict"}
 
 
 # --- spares_friends ---

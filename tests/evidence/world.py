@@ -37,6 +37,7 @@ from subnet.sampling import Sampling
 from subnet.verify.profile import Alternative, ToleranceProfile
 from subnet.verify.records import TokenRecords
 from subnet.verify.replaying import Claim, check_claim, replayed
+from subnet.verify.spread import SpreadModel
 from tests.zoo.engines import CHEATS, HONEST, Cheat
 
 VOCABULARY = 256
@@ -73,6 +74,7 @@ def tiny_profile(threshold: float = 1e9) -> ToleranceProfile:
         bound=((2e-4, 1e-5), (2e-4, 1e-5)),
         far_bound=((1e-6, 1e-6), (1e-6, 1e-6)),
         scale=(0.01, 0.01),
+        spread=None,
         alternatives=(
             *(Alternative("noise", strength) for strength in (3.0, 10.0, 30.0, 100.0)),
             Alternative("arbitrary", 0.01),
@@ -277,7 +279,7 @@ class World:
                 seed = derive_seed(request.digest, body.secret)
                 sampling = Sampling(request.temperature_milli, request.min_p_ppm)
                 claim = Claim(request.prompt, body.tokens, seed, sampling, request.max_tokens, body.finish)
-                records = _records(model, claim)
+                records = _records(model, claim, self.profile.spread)
             out.append(replace(answer, records=records))
         return out
 
@@ -288,12 +290,12 @@ class World:
         return make_bundle(kept, self.handshake, self.manifest, self.profile, blocks, self.software, self.validator)
 
 
-def _records(model: LlamaModel, claim: Claim) -> TokenRecords | None:
+def _records(model: LlamaModel, claim: Claim, spread: SpreadModel | None) -> TokenRecords | None:
     try:
         check_claim(claim, model.vocab_size, model.max_positions, model.eos_ids)
     except ProtocolError:
         return None
-    return replayed(model, [claim])[0]
+    return replayed(model, [claim], spread)[0]
 
 
 @functools.cache
@@ -310,7 +312,7 @@ def verified(signed: SignedBundle, source: Callable[[int], bytes | None] | None 
 
 
 def coarse_profile() -> ToleranceProfile:
-    """A class in which honest machines differ: near competitors overtake often, as in bf16."""
+    """A class in which honest machines differ: near competitors overtake often, in some contexts more, as in bf16."""
     return replace(
         tiny_profile(),
         name="coarse",
@@ -319,6 +321,7 @@ def coarse_profile() -> ToleranceProfile:
         bound=((0.4, 0.06, 1e-3),) * 2,
         far_bound=((1e-4, 1e-4, 1e-4),) * 2,
         scale=(0.1, 0.1),
+        spread=SpreadModel(0.0, (0.0, 0.0, 0.0), (0.03, -0.03) * 32 + (0.0,)),
     )
 
 

@@ -42,7 +42,7 @@ def test_the_engine_in_the_miner_page_is_verified_token_by_token(factory: Any) -
         answer: CompletionResult = asyncio.run(engine.complete(CompletionJob(request, seed)))
         claims.append(Claim(prompt, answer.tokens, seed, Sampling(temperature, min_p), 16, answer.finish))
         check_claim(claims[-1], model.vocab_size, model.max_positions, model.eos_ids)
-    for records in replayed(model, claims):
+    for records in replayed(model, claims, None):
         assert records.matches.all()
     assert claims[0].tokens != claims[2].tokens
 

@@ -23,7 +23,7 @@ from subnet.validator.scorebook import load_book, meta_of, standing_from_json, s
 from subnet.validator.values import Miner, Status, Times
 from subnet.validator.weighing import barred, vector_of
 from subnet.verify.profile import load_profile
-from subnet.verify.records import COMPETITORS, NONE, RECORD, UNIT, TokenRecords
+from subnet.verify.records import COMPETITORS, NONE, ORDINARY, RECORD, UNIT, TokenRecords
 from subnet.verify.verdict import Verdict
 from tests.validator.answers import VALIDATOR, FakeMiner
 
@@ -35,6 +35,7 @@ BENCH = Bench(bytes(VALIDATOR.public_key), 10**9, PROFILE, Policy(10, 10, 10, 5)
 def records(count, misses=0):
     """Honest tokens with two near competitors each, or `misses` of them drawn as the competitor half a logit away."""
     rows = np.zeros(count, RECORD)
+    rows["spread"] = ORDINARY
     rows["entropy"] = 2500
     rows["distance"] = NONE
     rows["distance"][:, 0], rows["distance"][:, 1] = UNIT // 2, UNIT

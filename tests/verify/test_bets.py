@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from subnet.verify.bets import LARGEST_BET, expectation, factors
 from subnet.verify.fitting import alternatives
 from subnet.verify.profile import NOISE, load_profile, null, shipped_profiles
-from subnet.verify.records import COMPETITORS, FAR, MATCH, NONE, RECORD, SUSPECTS, TokenRecords
+from subnet.verify.records import COMPETITORS, FAR, MATCH, NONE, ORDINARY, RECORD, SUSPECTS, TokenRecords
 
 PROFILES = [load_profile(name) for name in shipped_profiles()]
 
@@ -19,6 +19,7 @@ def contexts(number: int, tokens: int = 40) -> np.ndarray:
     """Records with random predictions and no outcome yet."""
     random = np.random.default_rng(number)
     rows = np.zeros(tokens, RECORD)
+    rows["spread"] = ORDINARY
     distances = np.sort(random.exponential(random.choice([0.02, 0.2, 1.0]), (tokens, COMPETITORS)), axis=1)
     absent = np.arange(COMPETITORS) >= random.integers(0, COMPETITORS + 1, tokens)[:, None]
     rows["distance"][:, :COMPETITORS] = np.where(absent, NONE, (distances * 65536).astype(np.int64))
@@ -69,6 +70,7 @@ def test_alternatives_are_probabilities_above_the_bound(number, which):
 def test_a_miss_across_a_wide_gap_says_more_than_one_across_a_narrow_gap():
     profile = load_profile("smollm2-135m-instruct-bf16")
     rows = np.zeros(2, RECORD)
+    rows["spread"] = ORDINARY
     rows["distance"] = NONE
     rows["distance"][:, 0] = (int(0.05 * 65536), int(0.8 * 65536))
     rows["distance"][:, COMPETITORS] = 2 * 65536
@@ -80,6 +82,7 @@ def test_a_miss_across_a_wide_gap_says_more_than_one_across_a_narrow_gap():
 def test_drawing_a_token_closer_than_the_tolerance_is_no_miss():
     profile = load_profile("smollm2-135m-instruct-fp32")
     rows = np.zeros(1, RECORD)
+    rows["spread"] = ORDINARY
     rows["distance"] = NONE
     rows["distance"][:, 0] = int(profile.tolerance * 65536) - 1
     rows["distance"][:, COMPETITORS] = 2 * 65536
@@ -92,6 +95,7 @@ def test_drawing_a_token_closer_than_the_tolerance_is_no_miss():
 def test_a_predicted_wrong_sampler_is_strong_evidence(name):
     profile = load_profile("smollm2-135m-instruct-bf16")
     rows = np.zeros(1, RECORD)
+    rows["spread"] = ORDINARY
     rows["distance"] = NONE
     rows["distance"][:, :2] = int(1.2 * 65536), int(1.5 * 65536)
     rows["distance"][:, COMPETITORS] = 2 * 65536

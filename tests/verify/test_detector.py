@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from subnet.errors import StateError
 from subnet.verify.detector import TestState, start, update
 from subnet.verify.profile import ToleranceProfile, load_profile, null
-from subnet.verify.records import COMPETITORS, FAR, MATCH, NONE, RECORD, TokenRecords
+from subnet.verify.records import COMPETITORS, FAR, MATCH, NONE, ORDINARY, RECORD, TokenRecords
 from subnet.verify.verdict import Verdict, verdict
 
 FP32 = load_profile("smollm2-135m-instruct-fp32")
@@ -18,6 +18,7 @@ BF16 = load_profile("smollm2-135m-instruct-bf16")
 def stream(tokens: int, random: np.random.Generator, profile: ToleranceProfile, share: float = 1.0) -> TokenRecords:
     """Tokens of a machine that misses exactly as often as the profile's bound allows (times `share`)."""
     rows = np.zeros(tokens, RECORD)
+    rows["spread"] = ORDINARY
     distances = np.sort(random.exponential(0.5, (tokens, COMPETITORS)), axis=1)
     rows["distance"][:, :COMPETITORS] = (distances * 65536).astype(np.int64)
     rows["distance"][:, COMPETITORS] = rows["distance"][:, COMPETITORS - 1]
@@ -107,6 +108,7 @@ def test_an_accusation_stays():
 
 def test_questions_that_prove_nothing_end_in_abstention():
     rows = np.zeros(5000, RECORD)
+    rows["spread"] = ORDINARY
     rows["distance"] = NONE
     rows["distance"][:, COMPETITORS] = 20 * 65536
     state = update(start(BF16), TokenRecords(rows), BF16)

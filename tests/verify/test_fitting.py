@@ -27,7 +27,8 @@ def honest(noise: float, positions: int = 600, completions: int = 30, number: in
         take_pairs(torch.from_numpy(ours[i::completions]), torch.from_numpy(theirs[i::completions]), Sampling(800), i)
         for i in range(completions)
     ]
-    return HonestSet(f"noise {noise}", Sampling(800), Pairs.stacked(parts))
+    states = random.standard_normal((positions, 9)).astype(np.float16)
+    return HonestSet(f"noise {noise}", Sampling(800), Pairs.stacked(parts), states)
 
 
 def test_every_cell_is_bounded_with_headroom():
@@ -72,8 +73,8 @@ def test_beyond_the_measured_the_bound_falls_slowly_to_the_floor():
 
 def test_exact_machines_get_the_floor_and_noisy_ones_do_not():
     random = np.random.default_rng(0)
-    exact = make_profile("exact", CLASSES["fp32"], "", [count(honest(1e-5), 20, 0.005, random)], {}, random)
-    noisy = make_profile("noisy", CLASSES["bf16"], "", [count(honest(0.05), 20, 0.01, random)], {}, random)
+    exact = make_profile("exact", CLASSES["fp32"], "", [count(honest(1e-5), 20, 0.005, random)], None, {}, random)
+    noisy = make_profile("noisy", CLASSES["bf16"], "", [count(honest(0.05), 20, 0.01, random)], None, {}, random)
     past = DISTANCE_EDGES.index(0.005) + 1
     assert exact.bound[-1][past:] == pytest.approx([1e-6] * (len(DISTANCE_EDGES) + 1 - past), rel=0.01)
     assert noisy.bound[-1][past] > 0.1

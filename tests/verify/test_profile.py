@@ -53,6 +53,10 @@ def test_profile_from_a_file(tmp_path):
         ("bound", [[0.5]]),
         ("alternatives", [{"kind": "guess", "strength": 1.0, "weight": 1.0}]),
         ("alternatives", [{"kind": "noise", "strength": -1.0, "weight": 1.0}]),
+        ("spread", {"constant": 0.0, "entropy": [0.0, 0.0], "state": [0.0, 0.0]}),
+        ("spread", {"constant": 0.0, "entropy": [0.0, 0.0, 0.0], "state": [0.0, float("nan")]}),
+        ("spread", {"constant": 0.0, "entropy": [0.0, 0.0, 0.0]}),
+        ("spread", 1),
         ("surprise", 1),
     ],
 )

@@ -35,7 +35,7 @@ def claims(model, asked) -> list[Claim]:
 
 def test_honest_completions_match_and_are_never_accused(tiny_model):
     made = claims(tiny_model, jobs())
-    records = replayed(tiny_model, made)
+    records = replayed(tiny_model, made, None)
     state = start(PROFILE)
     for claim, found in zip(made, records, strict=True):
         check_claim(claim, tiny_model.vocab_size, tiny_model.max_positions, tiny_model.eos_ids)
@@ -58,7 +58,7 @@ def test_attacks_are_accused(tiny_model, attack):
         other = [dataclasses.replace(job, sampling=Sampling(500)) for job in asked]
         made = [dataclasses.replace(c, sampling=Sampling(1000)) for c in claims(tiny_model, other)]
     state = start(PROFILE)
-    for found in replayed(tiny_model, made):
+    for found in replayed(tiny_model, made, None):
         state = update(state, found, PROFILE)
     assert state.accused_at is not None
 
@@ -95,13 +95,13 @@ def test_a_false_end_has_a_margin(tiny_model):
     tokens = (*claim.tokens[:9], 0)
     truncated = dataclasses.replace(claim, tokens=tokens, finish="eos")
     check_claim(truncated, tiny_model.vocab_size, tiny_model.max_positions, tiny_model.eos_ids)
-    assert replayed(tiny_model, [truncated])[0].margins[-1] > PROFILE.tolerance
+    assert replayed(tiny_model, [truncated], None)[0].margins[-1] > PROFILE.tolerance
 
 
 def test_a_broken_replay_is_an_engine_error_not_a_verdict(tiny_model):
     broken = tiny_model.with_weights({"model.norm.weight": torch.full((32,), float("nan"))})
     with pytest.raises(EngineError, match="not finite"):
-        replayed(broken, claims(tiny_model, jobs(1)))
+        replayed(broken, claims(tiny_model, jobs(1)), None)
 
 
 def test_measurements_survive_their_file(tiny_model, tmp_path):

@@ -1,0 +1,154 @@
+"""Contexts differ in how much rounding shakes them; a spread makes them comparable, and must never be won from the
+claim.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from subnet.errors import ConfigError, EngineError
+from subnet.sampling import Sampling
+from subnet.verify.bets import factors
+from subnet.verify.fitting import CLASSES, HonestSet, count, make_profile, with_spreads
+from subnet.verify.pairs import Pairs, fresh_records, take_pairs
+from subnet.verify.profile import load_profile, null
+from subnet.verify.records import ORDINARY, TokenRecords, token_records
+from subnet.verify.spread import LARGEST, SMALLEST, SpreadModel, described, fit_spread, measured_noise
+
+WIDTH, VOCABULARY = 8, 300
+DIRECTION = np.array([1.0, -1.0, 0.5, 0, 0, 0, 0, 0])
+
+
+def states(positions: int, random: np.random.Generator) -> np.ndarray:
+    return described(torch.from_numpy(random.standard_normal((positions, WIDTH)).astype(np.float32)))
+
+
+def noisy(name: str, positions: int, seed: int, louder: float = 0.0, slope: float = 0.4) -> HonestSet:
+    """Honest pairs whose noise follows the direction of the state; `louder` shifts all states that way."""
+    random = np.random.default_rng(seed)
+    hidden = random.standard_normal((positions, WIDTH)) + louder * DIRECTION
+    found = described(torch.from_numpy(hidden.astype(np.float32)))
+    size = 0.06 * np.exp(slope * found[:, :WIDTH] @ DIRECTION / 2)
+    ours = (random.standard_normal((positions, VOCABULARY)) * 2).astype(np.float32)
+    theirs = ours + (random.standard_normal(ours.shape) * size[:, None]).astype(np.float32)
+    parts = [
+        take_pairs(torch.from_numpy(ours[i::30]), torch.from_numpy(theirs[i::30]), Sampling(800), i) for i in range(30)
+    ]
+    order = np.concatenate([np.arange(positions)[i::30] for i in range(30)])
+    return HonestSet(name, Sampling(800), Pairs.stacked(parts), found[order].astype(np.float16))
+
+
+def test_states_are_described_by_direction_and_length():
+    hidden = torch.tensor([[3.0, 4.0], [0.6, 0.8], [-30.0, 40.0]])
+    found = described(hidden.to(torch.bfloat16))
+    assert found[:, 2] == pytest.approx(np.log([5.0, 1.0, 50.0]), abs=0.01)
+    assert found[0, :2] == pytest.approx(np.sqrt(2) * np.array([0.6, 0.8]), rel=0.01)
+    assert found[1, :2] == pytest.approx(found[0, :2], rel=0.01)
+    assert np.linalg.norm(found[:, :2], axis=1) == pytest.approx([np.sqrt(2)] * 3)
+
+
+@pytest.mark.parametrize("bad", [0.0, float("nan"), float("inf")])
+def test_a_broken_state_is_our_failure(bad: float):
+    with pytest.raises(EngineError, match="nobody is judged"):
+        described(torch.tensor([[1.0, 2.0], [bad, bad]]))
+
+
+def test_a_model_of_another_width_is_our_failure_too():
+    model = SpreadModel(0.0, (0.0, 0.0, 0.0), (0.0,) * 4)
+    with pytest.raises(EngineError, match="hidden states of 3, not 8"):
+        model(states(5, np.random.default_rng(0)), np.ones(5))
+
+
+@pytest.mark.parametrize(
+    ("constant", "entropy", "state"),
+    [(0.0, (0.0,), (0.0, 0.0)), (0.0, (0.0,) * 3, (0.0,)), (float("nan"), (0.0,) * 3, (0.0,) * 2)],
+)
+def test_impossible_models_are_refused(constant, entropy, state):
+    with pytest.raises(ConfigError):
+        SpreadModel(constant, entropy, state)
+
+
+def test_the_fit_finds_what_shakes_a_context_and_holds_for_others():
+    one, other = noisy("a", 6000, 1), noisy("b", 3000, 2)
+    noise = measured_noise(one.pairs.head, one.pairs.head_difference)
+    unit = float(np.log(noise).mean())
+    model = fit_spread(one.states, one.pairs.entropy, noise, unit)
+    predicted = model(other.states, other.pairs.entropy)
+    measured = measured_noise(other.pairs.head, other.pairs.head_difference) / np.exp(unit)
+    loud = predicted > np.quantile(predicted, 0.9)
+    calm = predicted < np.quantile(predicted, 0.1)
+    assert np.exp(np.log(predicted).mean()) == pytest.approx(1.0, abs=0.05)
+    assert measured[loud].mean() / measured[calm].mean() > 2.0
+    for part in (loud, calm):
+        assert np.log(predicted[part]).mean() == pytest.approx(np.log(measured[part]).mean(), abs=0.15)
+
+
+def test_noise_is_that_of_gaps_among_near_competitors():
+    head = np.array([[5.0, 4.0, 3.0, 1.0, -40.0], [5.0, 4.0, -9.0, -9.0, -9.0]], np.float32)
+    difference = np.array([[1.0, 1.2, 0.8, 1.2, 99.0], [0.0, 0.5, 0.0, 0.0, 0.0]], np.float32)
+    assert measured_noise(head, difference) == pytest.approx([0.2, 0.0])
+
+
+def test_spreads_stay_within_their_limits():
+    extreme = SpreadModel(0.0, (0.0, 0.0, 0.0), (9.0, 0.0, 0.0))
+    found = extreme(np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), np.ones(3))
+    assert found == pytest.approx([LARGEST, SMALLEST, 1.0])
+
+
+def test_no_noise_at_all_cannot_be_fitted():
+    with pytest.raises(ConfigError, match="no position shows any noise"):
+        fit_spread(states(4, np.random.default_rng(0)), np.ones(4), np.zeros(4), 0.0)
+
+
+def test_a_spread_of_two_halves_every_distance_and_changes_nothing_else():
+    random = np.random.default_rng(4)
+    logits = (random.standard_normal((40, VOCABULARY)) * 2).astype(np.float32)
+    records = token_records(logits, [0] * 40, bytes(32), Sampling(900))
+    profile = load_profile("smollm2-135m-instruct-bf16")
+    wide = records.with_spreads(np.full(40, 2.0))
+    assert (wide.rows["spread"] == 2 * ORDINARY).all()
+    assert (wide.margins == records.margins).all()
+    assert TokenRecords.decode(wide.encode()) == wide
+    near, far = null(wide, profile), null(records, profile)
+    finite = np.isfinite(far.ratio)
+    assert near.ratio[finite] == pytest.approx(far.ratio[finite] / 2)
+    assert near.probability.sum() > far.probability.sum()
+
+
+def test_bounds_are_counted_with_spreads_that_never_saw_their_workload():
+    calm = [noisy("a", 1500, 1), noisy("b", 1500, 2)]
+    odd = noisy("odd", 1500, 3, slope=-0.8)  # where the state says the opposite
+    sets, model = with_spreads([*calm, odd], CLASSES["bf16"])
+    assert model is not None
+    ahead = sets[2].states[:, :WIDTH].astype(np.float64) @ DIRECTION
+    assert np.corrcoef(ahead, np.log(sets[2].pairs.spread))[0, 1] > 0.9
+    itself = model(odd.states, odd.pairs.entropy)
+    assert np.corrcoef(ahead, np.log(itself))[0, 1] < 0.9
+
+
+def test_a_class_without_noise_to_predict_has_none():
+    sets = [noisy("a", 300, 1)]
+    same, model = with_spreads(sets, CLASSES["fp32"])
+    assert model is None
+    assert (same[0].pairs.spread == 1.0).all()
+    assert with_spreads([], CLASSES["bf16"]) == ([], None)
+
+
+def test_honest_machines_in_a_loud_context_are_protected_by_their_spread():
+    """The attack: ask a miner only for what shakes its arithmetic. Without spreads its evidence grows."""
+    fitted, loud = [noisy("a", 3000, 1), noisy("b", 3000, 2)], noisy("loud", 3000, 3, louder=0.8)
+    random = np.random.default_rng(9)
+
+    def growth(predicts: bool) -> float:
+        rules = replace(CLASSES["bf16"], headroom=1.1, spread=predicts)
+        sets, model = with_spreads(fitted, rules)
+        counts = [count(s, 60, rules.tolerance, random) for s in sets]
+        profile = make_profile("t", rules, "", counts, model, {}, random)
+        pairs = loud.pairs.with_spreads(model(loud.states, loud.pairs.entropy)) if model else loud.pairs
+        found = [factors(fresh_records(pairs, loud.sampling, random), profile) for _ in range(20)]
+        noise = [k for k, bet in enumerate(profile.alternatives) if bet.kind == "noise"]
+        return float(np.concatenate(found)[:, noise].mean(axis=0).max())
+
+    assert growth(predicts=True) < 1.0 < growth(predicts=False)
