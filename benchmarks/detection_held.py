@@ -64,8 +64,8 @@ def _listed(texts: tuple[str, ...]) -> Prompt:
 
 
 def _random_tokens(tokenizer: ChatTokenizer, index: int) -> tuple[int, ...]:
-    draw = random.Random(f"held out {index}")
-    return tuple(draw.randrange(17, 49_000) for _ in range(64))
+    draw, start = random.Random(f"held out {index}"), tokenizer.chat([{"role": "user", "content": ""}])[0]
+    return (start, *(draw.randrange(17, 49_000) for _ in range(64)))
 
 
 def _long(tokenizer: ChatTokenizer, index: int) -> tuple[int, ...]:

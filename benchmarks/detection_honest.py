@@ -14,32 +14,20 @@ from numpy.typing import NDArray
 from subnet.verify import fitting
 from subnet.verify.bets import factors
 from subnet.verify.calibrate import NUMERICS
-from subnet.verify.fitting import CLASSES, HonestSet
+from subnet.verify.fitting import CLASSES
+from subnet.verify.measure import Measured
 from subnet.verify.pairs import Pairs, fresh_records
 from subnet.verify.profile import ToleranceProfile
-from subnet.verify.spread import SpreadModel
 
 STREAMS = 32
 
 
-def half(chunk: Chunk, side: int) -> NDArray[np.intp]:
-    """Numbers of a chunk's completions on one side. No prompt stands on both: lists of prompts have even lengths."""
-    return np.arange(side, len(chunk.data.lengths), 2)
-
-
-def positions(chunk: Chunk, side: int) -> NDArray[np.intp]:
-    """Numbers of a chunk's tokens on one side (2: on both)."""
-    completion = np.repeat(np.arange(len(chunk.data.lengths)), chunk.data.lengths)
-    return np.flatnonzero((completion % 2 == side) | (side == BOTH))
-
-
-def pairs_of(chunk: Chunk, side: int, spread: SpreadModel | None) -> Pairs:
-    """The pairs of one side of a chunk, with the spreads of a model, and their completions numbered anew."""
-    pairs = chunk.data.spread_pairs(spread).at(positions(chunk, side))
-    return pairs if side == BOTH else replace(pairs, completion=pairs.completion // 2)
-
-
 BOTH = 2
+
+
+def half(chunk: Chunk, side: int) -> Measured:
+    """A chunk's completions of one side (2: of both). No prompt stands on both: lists of prompts have even lengths."""
+    return chunk.data if side == BOTH else chunk.data.of(np.arange(side, len(chunk.data.lengths), 2))
 
 
 def profile_of_half(chunks: Sequence[Chunk], name: str, side: int, fresh: int, tight: bool = False) -> ToleranceProfile:
@@ -49,11 +37,9 @@ def profile_of_half(chunks: Sequence[Chunk], name: str, side: int, fresh: int, t
     """
     random, found = np.random.default_rng(side), []
     for workload in sorted({c.workload for c in chunks}):
-        own = [c for c in chunks if c.workload == workload and c.data.pairs is not None]
+        own = [half(c, side) for c in chunks if c.workload == workload and c.data.pairs is not None]
         if own:
-            pairs = Pairs.join([pairs_of(c, side, None) for c in own])
-            states = np.concatenate([c.data.states[positions(c, side)] for c in own])
-            found.append(HonestSet(workload, own[0].data.sampling, pairs, states))
+            found.append(fitting.honest_set(workload, own))
     rules = replace(CLASSES[name], headroom=1.0) if tight else CLASSES[name]
     sets, spread = fitting.with_spreads(found, rules)
     counts = [fitting.count(s, max(1, round(fresh / len(sets) / len(s.pairs))), rules.tolerance, random) for s in sets]
@@ -64,10 +50,8 @@ def real(chunks: Sequence[Chunk], profiles: Sequence[ToleranceProfile], orders: 
     """Accusations in all honest tokens as they were decoded: `profiles[side]` judges that side's completions."""
     random, hits, tokens, misses = np.random.default_rng(5), 0, 0, 0
     for side, profile in enumerate(profiles):
-        answers = []
-        for chunk in chunks:
-            everything = chunk.data.answers(profile.spread)
-            answers += [everything[i] for i in (half(chunk, side) if len(profiles) == 2 else range(len(everything)))]
+        own = [half(chunk, side if len(profiles) == 2 else BOTH) for chunk in chunks]
+        answers = [answer for measured in own for answer in measured.answers(profile.spread)]
         ratios = [factors(answer, profile) for answer in answers]
         tokens += sum(len(answer) for answer in answers)
         misses += sum(int(np.count_nonzero(answer.margins > profile.tolerance)) for answer in answers)
@@ -79,7 +63,7 @@ def real(chunks: Sequence[Chunk], profiles: Sequence[ToleranceProfile], orders: 
 def fresh(chunks: Sequence[Chunk], side: int, profile: ToleranceProfile, tokens: int) -> dict[str, Any]:
     """STREAMS long lives of fresh tokens on the contexts of one workload, `tokens` in all, of one side (2: of both)."""
     random = np.random.default_rng(11)
-    pairs = Pairs.join([pairs_of(c, side, profile.spread) for c in chunks])
+    pairs = Pairs.join([half(c, side).spread_pairs(profile.spread) for c in chunks])
     sampling, length = chunks[0].data.sampling, math.ceil(tokens / STREAMS)
     weights = np.array([a.weight for a in profile.alternatives])
     weights /= weights.sum()

@@ -31,11 +31,13 @@ from subnet.engine.replay import ReplayJob, replay
 from subnet.models import load_model, load_tokenizer
 from subnet.models.registry import DEFAULT_MODEL
 from subnet.sampling import Sampling
+from subnet.verify.profile import load_profile
 from subnet.verify.replaying import Claim, replayed
 
 RESULTS = Path(__file__).parent / "results"
 MODELS = {"float32": DEFAULT_MODEL, "bfloat16": f"{DEFAULT_MODEL}-bf16"}
 """The model as each tolerance class runs it; the bf16 class has a float32 vocabulary projection."""
+PROFILES = {"float32": f"{DEFAULT_MODEL}-fp32", "bfloat16": f"{DEFAULT_MODEL}-bf16"}
 SHARING = "replay batched, 8 responses a prompt"
 JUDGING = "replay batched, with noise and margins"
 BATCHES = (1, 8, 32)
@@ -124,6 +126,7 @@ def measure(
     claims = [ReplayJob(job.prompt, given) for job, given in zip(jobs, done, strict=True)]
     shared = [ReplayJob(jobs[i // SHARED].prompt, given) for i, given in enumerate(done)]
     judged = [Claim(j.prompt, given, j.seed, j.sampling, tokens, "length") for j, given in zip(jobs, done, strict=True)]
+    spread = load_profile(PROFILES[dtype]).spread
     advance()
     runs: dict[str, list[Timed]] = {}
     limits: list[dict[str, float]] = []
@@ -132,7 +135,7 @@ def measure(
         runs.setdefault("replay alone", []).append(timed(run_replay, model, claims[:1]))
         runs.setdefault("replay batched", []).append(timed(run_replay, model, claims))
         runs.setdefault(SHARING, []).append(timed(run_replay, model, shared))
-        runs.setdefault(JUDGING, []).append(timed(replayed, model, judged))
+        runs.setdefault(JUDGING, []).append(timed(replayed, model, judged, spread))
         for batch in BATCHES:
             runs.setdefault(f"decode {batch}", []).append(timed(decode, miner, jobs[:batch], batch))
         advance()

@@ -27,13 +27,13 @@ from subnet.verify.fitting import (
     Counts,
     HonestSet,
     count,
+    honest_set,
     make_profile,
     pairwise_scale,
     with_spreads,
 )
 from subnet.verify.matrix import HONEST, MEMBERS, Run, honest_runs
 from subnet.verify.measure import Measured, measure
-from subnet.verify.pairs import Pairs
 from subnet.verify.profile import ToleranceProfile
 
 NUMERICS = {
@@ -128,10 +128,9 @@ def fitted(
     random, rules = np.random.default_rng(20261124), CLASSES[tolerance_class]
     sets = []
     for workload, measured in sorted(stored.items()):
-        kept = [(m.pairs, m.states) for m in measured if m.pairs is not None]
+        kept = [m for m in measured if m.pairs is not None]
         if kept:
-            pairs, states = Pairs.join([p for p, _ in kept]), np.concatenate([s for _, s in kept])
-            sets.append(HonestSet(workload, measured[0].sampling, pairs, states))
+            sets.append(honest_set(workload, kept))
     sets, spread = with_spreads(sets, rules)
     seeds = [max(1, round(fresh / max(len(sets), 1) / len(honest.pairs))) for honest in sets]
     task = progress.add_task("drawing fresh seeds", total=sum(seeds)) if progress else None

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from subnet.errors import ConfigError
 from subnet.sampling import Sampling
+from subnet.verify.measure import Measured
 from subnet.verify.pairs import Pairs, fresh_records
 from subnet.verify.profile import ARBITRARY, NOISE, Alternative, ToleranceProfile
 from subnet.verify.records import COMPETITORS, FAR, MATCH, NONE, UNIT, TokenRecords
@@ -37,13 +38,25 @@ DISTANCE_EDGES = (
 @dataclass(frozen=True, slots=True)
 class HonestSet:
     """Honest pairs of one workload, with the sampling they were decoded at, and the verifier's states there (float16
-    [n, width + 1], as `spread.described` gives them).
+    [n, width + 1], as `spread.described` gives them). starts: int32 [n], the first tokens of their prompts.
     """
 
     workload: str
     sampling: Sampling
     pairs: Pairs
     states: NDArray[np.float16]
+    starts: NDArray[np.int32]
+
+
+def honest_set(workload: str, measured: Sequence[Measured]) -> HonestSet:
+    """The pairs of several measurements of one workload. Raises StateError where one was made without pairs."""
+    return HonestSet(
+        workload,
+        measured[0].sampling,
+        Pairs.join([m.spread_pairs(None) for m in measured]),
+        np.concatenate([m.states for m in measured]),
+        np.concatenate([np.repeat(m.starts, m.lengths) for m in measured]),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,15 +237,17 @@ def with_spreads(sets: Sequence[HonestSet], rules: ClassRules) -> tuple[list[Hon
     noise = [measured_noise(s.pairs.head, s.pairs.head_difference) for s in sets]
     unit = float(np.log(np.concatenate([n[n > 0] for n in noise])).mean())
 
+    starts = np.concatenate([s.starts for s in sets])
+
     def fitted(indices: Sequence[int]) -> SpreadModel:
         states = np.concatenate([sets[i].states for i in indices])
         entropy = np.concatenate([sets[i].pairs.entropy for i in indices])
-        return fit_spread(states, entropy, np.concatenate([noise[i] for i in indices]), unit)
+        return fit_spread(states, entropy, starts, np.concatenate([noise[i] for i in indices]), unit)
 
     every, out = range(len(sets)), []
     for own in sets:
         model = fitted([i for i in every if sets[i].workload != own.workload] or every)
-        out.append(replace(own, pairs=own.pairs.with_spreads(model(own.states, own.pairs.entropy))))
+        out.append(replace(own, pairs=own.pairs.with_spreads(model(own.states, own.pairs.entropy, own.starts))))
     return out, fitted(every)
 
 
@@ -293,7 +308,9 @@ def make_profile(
     measured: dict[str, Any],
     random: np.random.Generator,
 ) -> ToleranceProfile:
-    """The profile that honest counts support, made with the spreads of such a model. `measured` says how they were measured and is published with it."""
+    """The profile that honest counts support, made with the spreads of such a model. `measured` says how they were
+    measured and is published with it.
+    """
     bounds = fit_bounds(counts, rules.floor, random, rules.headroom)
     bets = alternatives(rules.noise)
     reference = next(i for i, bet in enumerate(bets) if bet.kind == NOISE and bet.strength == REFERENCE_STRENGTH)

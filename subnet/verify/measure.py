@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,15 @@ _STORED = RECORD.newbyteorder("<")
 class Measured:
     """Some completions that share a sampling, token by token.
 
-    lengths: int32 [completions]. tokens: int32 [n], records: n, in the order of the completions. states: float16 [n,
-    width + 1], the verifier's final hidden states as `spread.described` gives them. widest: float32 [n], the largest
-    difference of any logit between miner and verifier; None where the miner's logits were not seen. pairs: n.
+    lengths, starts: int32 [completions], tokens of each and the first token of its prompt. tokens: int32 [n], records:
+    n, in the order of the completions. states: float16 [n, width + 1], the verifier's final hidden states as
+    `spread.described` gives them. widest: float32 [n], the largest difference of any logit between miner and verifier;
+    None where the miner's logits were not seen. pairs: n.
     """
 
     sampling: Sampling
     lengths: NDArray[np.int32]
+    starts: NDArray[np.int32]
     tokens: NDArray[np.int32]
     records: TokenRecords
     states: NDArray[np.float16]
@@ -43,14 +45,36 @@ class Measured:
     def answers(self, spread: SpreadModel | None = None) -> list[TokenRecords]:
         """The records of every completion, with the spreads of a model."""
         ends = np.cumsum(self.lengths)
-        rows = (spread.applied(self.records, self.states) if spread else self.records).rows
+        starts = np.repeat(self.starts, self.lengths)
+        rows = (spread.applied(self.records, self.states, starts) if spread else self.records).rows
         return [TokenRecords(rows[end - n : end].copy()) for n, end in zip(self.lengths, ends, strict=True)]
+
+    def of(self, completions: NDArray[np.intp]) -> Measured:
+        """The measurement of some completions, given by their numbers in rising order."""
+        rows = np.flatnonzero(np.isin(np.repeat(np.arange(len(self.lengths)), self.lengths), completions))
+        lengths, pairs = self.lengths[completions], None
+        if self.pairs is not None:
+            number = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+            pairs = replace(self.pairs.at(rows), completion=number)
+        return Measured(
+            self.sampling,
+            lengths,
+            self.starts[completions],
+            self.tokens[rows],
+            TokenRecords(self.records.rows[rows]),
+            self.states[rows],
+            None if self.widest is None else self.widest[rows],
+            pairs,
+        )
 
     def spread_pairs(self, spread: SpreadModel | None) -> Pairs:
         """The pairs, with the spreads of a model. Raises StateError where there are none."""
         if self.pairs is None:
             raise StateError("this measurement was made without pairs")
-        return self.pairs.with_spreads(spread(self.states, self.pairs.entropy)) if spread else self.pairs
+        if spread is None:
+            return self.pairs
+        starts = np.repeat(self.starts, self.lengths)
+        return self.pairs.with_spreads(spread(self.states, self.pairs.entropy, starts))
 
     def save(self, path: Path) -> None:
         """Store as one npz file, atomically; differences in float16."""
@@ -59,6 +83,7 @@ class Measured:
             "tokens": self.tokens,
             "lengths": self.lengths,
             "states": self.states,
+            "starts": self.starts,
             "temperature_milli": np.array([self.sampling.temperature_milli], np.int32),
             "min_p_ppm": np.array([self.sampling.min_p_ppm], np.int32),
         }
@@ -93,7 +118,8 @@ class Measured:
                 )
             records = TokenRecords(data["records"].reshape(-1).view(_STORED).astype(RECORD))
             sampling = Sampling(int(data["temperature_milli"][0]), int(data["min_p_ppm"][0]))
-            return cls(sampling, lengths, data["tokens"], records, data["states"], data.get("widest"), pairs)
+            widest, starts = data.get("widest"), data["starts"]
+            return cls(sampling, lengths, starts, data["tokens"], records, data["states"], widest, pairs)
         except (OSError, KeyError, ValueError) as error:
             raise StateError(f"{path} holds no measurement: {error}") from error
 
@@ -152,6 +178,7 @@ def compare(
     return Measured(
         jobs[0].sampling,
         np.array([len(c.tokens) for c in completions], np.int32),
+        np.array([job.prompt[0] for job in jobs], np.int32),
         np.concatenate([np.array(c.tokens, np.int32) for c in completions]),
         TokenRecords(np.concatenate(rows).astype(RECORD)),
         np.concatenate([piece for pieces in states for piece in pieces]),

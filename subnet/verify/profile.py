@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subnet.errors import ConfigError
-from subnet.verify.records import COMPETITORS, NONE, SUSPECTS, UNIT, TokenRecords
+from subnet.verify.records import COMPETITORS, NONE, SUSPECTS, UNIT, UNJUDGED, TokenRecords
 from subnet.verify.spread import SpreadModel
 
 NOISE = "noise"
@@ -116,7 +116,7 @@ def _spread_model(raw: dict[str, Any] | None) -> SpreadModel | None:
     if raw is None:
         return None
     vectors = {name: tuple(float(value) for value in raw[name]) for name in ("entropy", "state")}
-    return SpreadModel(**(raw | vectors))
+    return SpreadModel(**(raw | vectors | {"starts": tuple(int(token) for token in raw["starts"])}))
 
 
 def load_profile(source: str | Path) -> ToleranceProfile:
@@ -166,6 +166,7 @@ def null(records: TokenRecords, profile: ToleranceProfile) -> Null:
     probability[:, COMPETITORS] = np.asarray(profile.far_bound)[entropy_bin, distance_bin[:, COMPETITORS]]
     absent = (records.rows["distance"] == NONE) | (distance <= profile.tolerance)
     absent[:, COMPETITORS] = distance[:, COMPETITORS] <= profile.tolerance
+    absent[records.rows["spread"] == UNJUDGED] = True
     probability[absent] = 0.0
     inwards = probability[:, ::-1].cumsum(axis=1)[:, ::-1]
     probability[inwards > LARGEST_MISS] = 0.0

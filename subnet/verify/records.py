@@ -67,6 +67,9 @@ average (1000 where the profile predicts none). `distance[8]` is where FAR begin
 ORDINARY = 1000
 """The spread of an ordinary context, and of every context where nothing predicts it."""
 
+UNJUDGED = 65535
+"""The spread of a context of whose noise nothing is known: nothing is bet there, whatever was drawn."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRecords:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+
 from subnet.engine.causal import CausalModel
-from subnet.engine.replay import ReplayJob, replay
+from subnet.engine.replay import ReplayChunk, ReplayJob, replay
 from subnet.errors import EngineError, ProtocolError
 from subnet.sampling import Sampling
 from subnet.verify.records import TokenRecords, check_tokens, token_records
@@ -55,19 +60,32 @@ def check_claim(claim: Claim, vocabulary: int, max_positions: int, eos_ids: froz
         raise ProtocolError(f"a completion finishes with eos or length, not {claim.finish!r}")
 
 
+def _records(chunk: ReplayChunk, claim: Claim, spread: SpreadModel | None) -> TokenRecords:
+    tokens = claim.tokens[chunk.start : chunk.start + len(chunk.logits)]
+    records = token_records(chunk.logits, tokens, claim.seed, claim.sampling, chunk.start)
+    if spread is None:
+        return records
+    return spread.applied(records, described(chunk.hidden), np.full(len(tokens), claim.prompt[0]))
+
+
 def replayed(model: CausalModel, claims: Sequence[Claim], spread: SpreadModel | None) -> list[TokenRecords]:
     """The records of every claim, in the order given. spread: the profile's.
 
-    Check the claims first. Raises EngineError where the replay fails: an abstention for all of them.
+    Noise and margins of a piece are computed beside the forward pass of the next. Check the claims first. Raises
+    EngineError where the replay fails: an abstention for all of them.
     """
     jobs = [ReplayJob(claim.prompt, claim.tokens) for claim in claims]
-    parts: list[list[TokenRecords]] = [[] for _ in claims]
-    for chunk in replay(model, jobs):
-        claim = claims[chunk.job]
-        tokens = claim.tokens[chunk.start : chunk.start + len(chunk.logits)]
-        records = token_records(chunk.logits, tokens, claim.seed, claim.sampling, chunk.start)
-        parts[chunk.job].append(spread.applied(records, described(chunk.hidden)) if spread else records)
-    out = [TokenRecords.join(found) for found in parts]
+    parts: list[list[Future[TokenRecords]]] = [[] for _ in claims]
+    threads = torch.get_num_threads()
+    waiting: deque[Future[TokenRecords]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for chunk in replay(model, jobs):
+            part = pool.submit(_records, chunk, claims[chunk.job], spread)
+            parts[chunk.job].append(part)
+            waiting.append(part)
+            if len(waiting) > 2 * threads:  # every piece holds its logits until it is done
+                waiting.popleft().result()
+        out = [TokenRecords.join([part.result() for part in found]) for found in parts]
     for claim, records in zip(claims, out, strict=True):
         if len(records) != len(claim.tokens):
             raise EngineError(f"the replay gave {len(records)} positions for {len(claim.tokens)} tokens")

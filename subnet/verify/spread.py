@@ -5,6 +5,10 @@ Rounding does not shake all contexts alike: in code the logits of a bf16 machine
 ordinary prose of the same entropy. A linear model of the state's direction, its length and the entropy predicts the
 logarithm of that noise; dividing every distance by the prediction (the *spread*, 1 on the average) makes contexts
 comparable. Like all that the bounds look up, it is known before the claimed token is looked at.
+
+One thing it can't see: the first token, on which all others rest part of their attention, has a state of enormous
+elements, and after some first tokens the narrow arithmetic arrives at quite another one. So a model speaks only of
+prompts that begin with a token that it was measured with (a chat template's first), and all others are not judged.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subnet.errors import ConfigError, EngineError
-from subnet.verify.records import TokenRecords
+from subnet.verify.records import ORDINARY, UNJUDGED, TokenRecords
 
 if TYPE_CHECKING:
     import torch
@@ -47,8 +51,12 @@ def described(hidden: torch.Tensor) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class SpreadModel:
-    """log spread = constant + entropy . (H, H^2, sqrt H) + state . described. H in nats at temperature 1."""
+    """log spread = constant + entropy . (H, H^2, sqrt H) + state . described. H in nats at temperature 1.
 
+    starts: first tokens of the prompts that it was measured with, rising.
+    """
+
+    starts: tuple[int, ...]
     constant: float
     entropy: tuple[float, ...]
     state: tuple[float, ...]
@@ -59,23 +67,29 @@ class SpreadModel:
                 f"a spread model has {_ENTROPY_TERMS} numbers for entropy and one for every element of a hidden state "
                 f"and its length, not {len(self.entropy)} and {len(self.state)}"
             )
+        if not self.starts or list(self.starts) != sorted(set(self.starts)) or self.starts[0] < 0:
+            raise ConfigError("a spread model names at least one first token, each once and in rising order")
         if not np.isfinite((self.constant, *self.entropy, *self.state)).all():
             raise ConfigError("a spread model holds a number that is not finite")
 
-    def __call__(self, states: NDArray[np.floating], entropy: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Spreads of positions (float64 [n]). states: as `described` gives them, [n, width + 1]; entropy: [n].
+    def __call__(
+        self, states: NDArray[np.floating], entropy: NDArray[np.floating], starts: NDArray[np.integer]
+    ) -> NDArray[np.float64]:
+        """Spreads of positions (float64 [n]); UNJUDGED after a first token that was not measured.
 
-        Raises EngineError where the states are those of a model of another width.
+        states: as `described` gives them, [n, width + 1]. entropy: [n]. starts: first token of the prompt, [n]. Raises
+        EngineError where the states are those of a model of another width.
         """
         if states.shape[1] != len(self.state):
             raise EngineError(f"the profile is for hidden states of {len(self.state) - 1}, not {states.shape[1] - 1}")
         logs = self.constant + _entropy_terms(entropy) @ np.array(self.entropy)
         logs += states.astype(np.float64) @ np.array(self.state)
-        return np.clip(np.exp(logs), SMALLEST, LARGEST)
+        known = np.isin(starts, self.starts)
+        return np.where(known, np.clip(np.exp(logs), SMALLEST, LARGEST), UNJUDGED / ORDINARY)
 
-    def applied(self, records: TokenRecords, states: NDArray[np.floating]) -> TokenRecords:
-        """The records with the spreads of their positions. states: as for a call, a row for every record."""
-        return records.with_spreads(self(states, records.rows["entropy"] / 1000.0))
+    def applied(self, records: TokenRecords, states: NDArray[np.floating], starts: NDArray[np.integer]) -> TokenRecords:
+        """The records with the spreads of their positions. states, starts: as for a call, a row for every record."""
+        return records.with_spreads(self(states, records.rows["entropy"] / 1000.0, starts))
 
 
 def _entropy_terms(entropy: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -95,7 +109,11 @@ def measured_noise(head: NDArray[np.float32], difference: NDArray[np.float32]) -
 
 
 def fit_spread(
-    states: NDArray[np.floating], entropy: NDArray[np.floating], noise: NDArray[np.float64], unit: float
+    states: NDArray[np.floating],
+    entropy: NDArray[np.floating],
+    starts: NDArray[np.integer],
+    noise: NDArray[np.float64],
+    unit: float,
 ) -> SpreadModel:
     """The model that predicts `noise` (logits; positions with 0 are left out) best: ridge regression of its logarithm.
 
@@ -113,4 +131,6 @@ def fit_spread(
     slopes = np.linalg.solve(features.T @ features + penalty, features.T @ (target - target.mean())) / size
     constant = target.mean() - mean @ slopes - unit
     rounded = [float(f"{value:.5g}") for value in slopes]
-    return SpreadModel(float(f"{constant:.8g}"), tuple(rounded[:_ENTROPY_TERMS]), tuple(rounded[_ENTROPY_TERMS:]))
+    known = tuple(int(token) for token in np.unique(starts))
+    constant = float(f"{constant:.8g}")
+    return SpreadModel(known, constant, tuple(rounded[:_ENTROPY_TERMS]), tuple(rounded[_ENTROPY_TERMS:]))

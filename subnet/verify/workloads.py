@@ -107,8 +107,9 @@ def _ask(questions: tuple[str, ...], system: bool = True) -> Callable[[ChatToken
 
 
 def _random_tokens(tokenizer: ChatTokenizer, index: int) -> tuple[int, ...]:
-    draw = random.Random(index)
-    return tuple(draw.randrange(17, min(49_000, tokenizer.tokenizer.get_vocab_size())) for _ in range(48))
+    """Random tokens, after the token that every conversation begins with."""
+    draw, start = random.Random(index), tokenizer.chat([{"role": "user", "content": ""}])[0]
+    return (start, *(draw.randrange(17, min(49_000, tokenizer.tokenizer.get_vocab_size())) for _ in range(48)))
 
 
 def _long(tokenizer: ChatTokenizer, index: int) -> tuple[int, ...]:

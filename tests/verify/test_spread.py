@@ -11,6 +11,7 @@ import torch
 from subnet.errors import ConfigError, EngineError
 from subnet.sampling import Sampling
 from subnet.verify.bets import factors
+from subnet.verify.detector import start, update
 from subnet.verify.fitting import CLASSES, HonestSet, count, make_profile, with_spreads
 from subnet.verify.pairs import Pairs, fresh_records, take_pairs
 from subnet.verify.profile import load_profile, null
@@ -37,7 +38,9 @@ def noisy(name: str, positions: int, seed: int, louder: float = 0.0, slope: floa
         take_pairs(torch.from_numpy(ours[i::30]), torch.from_numpy(theirs[i::30]), Sampling(800), i) for i in range(30)
     ]
     order = np.concatenate([np.arange(positions)[i::30] for i in range(30)])
-    return HonestSet(name, Sampling(800), Pairs.stacked(parts), found[order].astype(np.float16))
+    return HonestSet(
+        name, Sampling(800), Pairs.stacked(parts), found[order].astype(np.float16), np.ones(positions, np.int32)
+    )
 
 
 def test_states_are_described_by_direction_and_length():
@@ -56,26 +59,33 @@ def test_a_broken_state_is_our_failure(bad: float):
 
 
 def test_a_model_of_another_width_is_our_failure_too():
-    model = SpreadModel(0.0, (0.0, 0.0, 0.0), (0.0,) * 4)
+    model = SpreadModel((1,), 0.0, (0.0, 0.0, 0.0), (0.0,) * 4)
     with pytest.raises(EngineError, match="hidden states of 3, not 8"):
-        model(states(5, np.random.default_rng(0)), np.ones(5))
+        model(states(5, np.random.default_rng(0)), np.ones(5), np.ones(5, np.int32))
 
 
 @pytest.mark.parametrize(
-    ("constant", "entropy", "state"),
-    [(0.0, (0.0,), (0.0, 0.0)), (0.0, (0.0,) * 3, (0.0,)), (float("nan"), (0.0,) * 3, (0.0,) * 2)],
+    ("starts", "constant", "entropy", "state"),
+    [
+        ((1,), 0.0, (0.0,), (0.0, 0.0)),
+        ((1,), 0.0, (0.0,) * 3, (0.0,)),
+        ((1,), float("nan"), (0.0,) * 3, (0.0,) * 2),
+        ((), 0.0, (0.0,) * 3, (0.0,) * 2),
+        ((2, 1), 0.0, (0.0,) * 3, (0.0,) * 2),
+        ((1, 1), 0.0, (0.0,) * 3, (0.0,) * 2),
+    ],
 )
-def test_impossible_models_are_refused(constant, entropy, state):
+def test_impossible_models_are_refused(starts, constant, entropy, state):
     with pytest.raises(ConfigError):
-        SpreadModel(constant, entropy, state)
+        SpreadModel(starts, constant, entropy, state)
 
 
 def test_the_fit_finds_what_shakes_a_context_and_holds_for_others():
     one, other = noisy("a", 6000, 1), noisy("b", 3000, 2)
     noise = measured_noise(one.pairs.head, one.pairs.head_difference)
     unit = float(np.log(noise).mean())
-    model = fit_spread(one.states, one.pairs.entropy, noise, unit)
-    predicted = model(other.states, other.pairs.entropy)
+    model = fit_spread(one.states, one.pairs.entropy, one.starts, noise, unit)
+    predicted = model(other.states, other.pairs.entropy, other.starts)
     measured = measured_noise(other.pairs.head, other.pairs.head_difference) / np.exp(unit)
     loud = predicted > np.quantile(predicted, 0.9)
     calm = predicted < np.quantile(predicted, 0.1)
@@ -92,14 +102,14 @@ def test_noise_is_that_of_gaps_among_near_competitors():
 
 
 def test_spreads_stay_within_their_limits():
-    extreme = SpreadModel(0.0, (0.0, 0.0, 0.0), (9.0, 0.0, 0.0))
-    found = extreme(np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), np.ones(3))
+    extreme = SpreadModel((1,), 0.0, (0.0, 0.0, 0.0), (9.0, 0.0, 0.0))
+    found = extreme(np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), np.ones(3), np.ones(3))
     assert found == pytest.approx([LARGEST, SMALLEST, 1.0])
 
 
 def test_no_noise_at_all_cannot_be_fitted():
     with pytest.raises(ConfigError, match="no position shows any noise"):
-        fit_spread(states(4, np.random.default_rng(0)), np.ones(4), np.zeros(4), 0.0)
+        fit_spread(states(4, np.random.default_rng(0)), np.ones(4), np.ones(4), np.zeros(4), 0.0)
 
 
 def test_a_spread_of_two_halves_every_distance_and_changes_nothing_else():
@@ -117,6 +127,23 @@ def test_a_spread_of_two_halves_every_distance_and_changes_nothing_else():
     assert near.probability.sum() > far.probability.sum()
 
 
+def test_after_a_first_token_that_was_not_measured_nothing_is_bet():
+    """The attack: a prompt whose first token makes the narrow arithmetic arrive at another state of it altogether."""
+    random = np.random.default_rng(4)
+    logits = (random.standard_normal((40, VOCABULARY)) * 2).astype(np.float32)
+    records = token_records(logits, [int(row.argmin()) for row in logits], bytes(32), Sampling(900))
+    model = SpreadModel((3, 7), 0.0, (0.0, 0.0, 0.0), (0.0,) * (WIDTH + 1))
+    profile = replace(load_profile("smollm2-135m-instruct-bf16"), spread=model)
+    described_states = states(40, random)
+    known = model.applied(records, described_states, np.full(40, 7))
+    other = model.applied(records, described_states, np.full(40, 5))
+    assert update(start(profile), known, profile).accused_at is not None
+    state = update(start(profile), other, profile)
+    assert state.accused_at is None
+    assert state.information == 0.0
+    assert (factors(other, profile) == 1.0).all()
+
+
 def test_bounds_are_counted_with_spreads_that_never_saw_their_workload():
     calm = [noisy("a", 1500, 1), noisy("b", 1500, 2)]
     odd = noisy("odd", 1500, 3, slope=-0.8)  # where the state says the opposite
@@ -124,7 +151,7 @@ def test_bounds_are_counted_with_spreads_that_never_saw_their_workload():
     assert model is not None
     ahead = sets[2].states[:, :WIDTH].astype(np.float64) @ DIRECTION
     assert np.corrcoef(ahead, np.log(sets[2].pairs.spread))[0, 1] > 0.9
-    itself = model(odd.states, odd.pairs.entropy)
+    itself = model(odd.states, odd.pairs.entropy, odd.starts)
     assert np.corrcoef(ahead, np.log(itself))[0, 1] < 0.9
 
 
@@ -146,7 +173,7 @@ def test_honest_machines_in_a_loud_context_are_protected_by_their_spread():
         sets, model = with_spreads(fitted, rules)
         counts = [count(s, 60, rules.tolerance, random) for s in sets]
         profile = make_profile("t", rules, "", counts, model, {}, random)
-        pairs = loud.pairs.with_spreads(model(loud.states, loud.pairs.entropy)) if model else loud.pairs
+        pairs = loud.pairs.with_spreads(model(loud.states, loud.pairs.entropy, loud.starts)) if model else loud.pairs
         found = [factors(fresh_records(pairs, loud.sampling, random), profile) for _ in range(20)]
         noise = [k for k, bet in enumerate(profile.alternatives) if bet.kind == "noise"]
         return float(np.concatenate(found)[:, noise].mean(axis=0).max())
