@@ -29,7 +29,7 @@ from detection_collect import DEFAULT_DATA  # noqa: E402
 from detection_data import AT_BF16, SUBTLE  # noqa: E402
 from detection_floor import floor  # noqa: E402
 from detection_power import Chunk, completions, delays, fresh_delays, load_chunks, quantile  # noqa: E402
-from detection_report import HONEST_NAMES, draw, summary, table  # noqa: E402
+from detection_report import HONEST_NAMES, draw, noise_left, summary, table  # noqa: E402
 
 from subnet.verify.matrix import MEMBERS  # noqa: E402
 from subnet.verify.profile import ToleranceProfile, load_profile  # noqa: E402
@@ -70,6 +70,7 @@ def main() -> int:
     (results / "detection.json").write_text(json.dumps(found, indent=1) + "\n")
     (results / "detection.md").write_text(table(found))
     (results / "detection_short.md").write_text(summary(found))
+    (results / "noise_left.md").write_text(noise_left(benchmark.profiles["bf16"]))
     draw(found, results / "detection.png")
     sys.stdout.write(table(found))
     return 0

@@ -41,7 +41,7 @@ def profile_of_half(chunks: Sequence[Chunk], name: str, side: int, fresh: int, t
         if own:
             found.append(fitting.honest_set(workload, own))
     rules = replace(CLASSES[name], headroom=1.0) if tight else CLASSES[name]
-    sets, spread = fitting.with_spreads(found, rules)
+    sets, spread = fitting.with_spreads(found, rules, random)
     counts = [fitting.count(s, max(1, round(fresh / len(sets) / len(s.pairs))), rules.tolerance, random) for s in sets]
     return fitting.make_profile(f"{name}, side {side}", rules, NUMERICS[name], counts, spread, {}, random)
 

@@ -12,6 +12,7 @@ from detection_data import AT_BF16
 from detection_power import quantile
 
 from subnet.verify.matrix import MEMBERS
+from subnet.verify.profile import ToleranceProfile
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -257,3 +258,11 @@ def _null(axis: Any, found: dict[str, Any]) -> None:
         ylabel="share of lives that reach a", title="the null: honest lives of fresh tokens",
     )  # fmt: skip
     axis.legend(fontsize=8)
+
+
+def noise_left(profile: ToleranceProfile) -> str:
+    """The mean logarithm of honest noise by workload, before and after its prediction, as the profile states it."""
+    lines = _head(["workload", "noise", "left after the prediction"])
+    for workload, values in sorted(profile.measured["noise_left"].items()):
+        lines.append(_line([workload, *(f"{value:+.2f}" for value in values)]))
+    return "\n".join(lines) + "\n"

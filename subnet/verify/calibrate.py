@@ -29,6 +29,7 @@ from subnet.verify.fitting import (
     count,
     honest_set,
     make_profile,
+    noise_left,
     pairwise_scale,
     with_spreads,
 )
@@ -131,19 +132,23 @@ def fitted(
         kept = [m for m in measured if m.pairs is not None]
         if kept:
             sets.append(honest_set(workload, kept))
-    sets, spread = with_spreads(sets, rules)
+    sets, spread = with_spreads(sets, rules, random)
     seeds = [max(1, round(fresh / max(len(sets), 1) / len(honest.pairs))) for honest in sets]
     task = progress.add_task("drawing fresh seeds", total=sum(seeds)) if progress else None
     counts = []
     for honest, repeats in zip(sets, seeds, strict=True):
         advance = (lambda: progress.advance(task)) if progress and task is not None else None
         counts.append(count(honest, repeats, rules.tolerance, random, advance))
-    how = describe(stored, counts, sets, rules)
+    how = describe(stored, counts, sets, rules, random)
     return make_profile(name, rules, NUMERICS[tolerance_class], counts, spread, how, random), counts
 
 
 def describe(
-    stored: dict[str, list[Measured]], counts: Sequence[Counts], sets: Sequence[HonestSet], rules: ClassRules
+    stored: dict[str, list[Measured]],
+    counts: Sequence[Counts],
+    sets: Sequence[HonestSet],
+    rules: ClassRules,
+    random: np.random.Generator,
 ) -> dict[str, object]:
     """How a profile was measured, as it is published."""
     everything = [m for measured in stored.values() for m in measured]
@@ -157,6 +162,7 @@ def describe(
         "largest_difference": float(max(w.max() for w in widest)) if widest else None,
         "pairwise_noise": {honest.workload: round(pairwise_scale([honest]), 6) for honest in sets},
         "positions": {c.workload: c.positions for c in counts},
+        "noise_left": noise_left(sets, random) if rules.spread else None,
         "torch": torch.__version__,
         "rules": asdict(rules),
     }

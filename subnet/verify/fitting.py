@@ -226,7 +226,9 @@ def _falling(bound: NDArray[np.float64], floor: float) -> NDArray[np.float64]:
     return np.clip(falling, floor, 1.0)
 
 
-def with_spreads(sets: Sequence[HonestSet], rules: ClassRules) -> tuple[list[HonestSet], SpreadModel | None]:
+def with_spreads(
+    sets: Sequence[HonestSet], rules: ClassRules, random: np.random.Generator
+) -> tuple[list[HonestSet], SpreadModel | None]:
     """The spread model of the sets, and the sets with the spreads that would be predicted had their own workload never
     been seen, so that bounds counted on them hold for contexts that the model was not fitted to.
 
@@ -234,21 +236,35 @@ def with_spreads(sets: Sequence[HonestSet], rules: ClassRules) -> tuple[list[Hon
     """
     if not rules.spread or not sets:
         return list(sets), None
-    noise = [measured_noise(s.pairs.head, s.pairs.head_difference) for s in sets]
+    noise = [measured_noise(s.pairs, s.sampling, random) for s in sets]
     unit = float(np.log(np.concatenate([n[n > 0] for n in noise])).mean())
 
-    starts = np.concatenate([s.starts for s in sets])
-
     def fitted(indices: Sequence[int]) -> SpreadModel:
-        states = np.concatenate([sets[i].states for i in indices])
-        entropy = np.concatenate([sets[i].pairs.entropy for i in indices])
-        return fit_spread(states, entropy, starts, np.concatenate([noise[i] for i in indices]), unit)
+        own = [sets[i] for i in indices]
+        return fit_spread(
+            np.concatenate([s.states for s in own]),
+            np.concatenate([s.pairs.entropy for s in own]),
+            np.concatenate([np.full(len(s.pairs), s.sampling.temperature) for s in own]),
+            np.concatenate([s.starts for s in own]),
+            np.concatenate([noise[i] for i in indices]),
+            unit,
+        )
 
     every, out = range(len(sets)), []
     for own in sets:
         model = fitted([i for i in every if sets[i].workload != own.workload] or every)
-        out.append(replace(own, pairs=own.pairs.with_spreads(model(own.states, own.pairs.entropy, own.starts))))
+        spreads = model(own.states, own.pairs.entropy, own.sampling.temperature, own.starts)
+        out.append(replace(own, pairs=own.pairs.with_spreads(spreads)))
     return out, fitted(every)
+
+
+def noise_left(sets: Sequence[HonestSet], random: np.random.Generator) -> dict[str, tuple[float, float]]:
+    """By workload, the mean logarithm of noise over that of all workloads: as measured, and over the spreads."""
+    noise = {s.workload: measured_noise(s.pairs, s.sampling, random) for s in sets}
+    logs = {w: np.log(n[n > 0]) for w, n in noise.items()}
+    left = {s.workload: logs[s.workload] - np.log(s.pairs.spread[noise[s.workload] > 0]) for s in sets}
+    means = [float(np.concatenate(list(table.values())).mean()) for table in (logs, left)]
+    return {w: (round(float(logs[w].mean()) - means[0], 3), round(float(left[w].mean()) - means[1], 3)) for w in noise}
 
 
 def pairwise_scale(sets: Sequence[HonestSet]) -> float:

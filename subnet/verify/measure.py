@@ -46,7 +46,7 @@ class Measured:
         """The records of every completion, with the spreads of a model."""
         ends = np.cumsum(self.lengths)
         starts = np.repeat(self.starts, self.lengths)
-        rows = (spread.applied(self.records, self.states, starts) if spread else self.records).rows
+        rows = (spread.applied(self.records, self.states, self.sampling, starts) if spread else self.records).rows
         return [TokenRecords(rows[end - n : end].copy()) for n, end in zip(self.lengths, ends, strict=True)]
 
     def of(self, completions: NDArray[np.intp]) -> Measured:
@@ -74,7 +74,7 @@ class Measured:
         if spread is None:
             return self.pairs
         starts = np.repeat(self.starts, self.lengths)
-        return self.pairs.with_spreads(spread(self.states, self.pairs.entropy, starts))
+        return self.pairs.with_spreads(spread(self.states, self.pairs.entropy, self.sampling.temperature, starts))
 
     def save(self, path: Path) -> None:
         """Store as one npz file, atomically; differences in float16."""

@@ -115,7 +115,7 @@ class ToleranceProfile:
 def _spread_model(raw: dict[str, Any] | None) -> SpreadModel | None:
     if raw is None:
         return None
-    vectors = {name: tuple(float(value) for value in raw[name]) for name in ("entropy", "state")}
+    vectors = {name: tuple(float(value) for value in raw[name]) for name in ("context", "state")}
     return SpreadModel(**(raw | vectors | {"starts": tuple(int(token) for token in raw["starts"])}))
 
 

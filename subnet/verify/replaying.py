@@ -65,7 +65,7 @@ def _records(chunk: ReplayChunk, claim: Claim, spread: SpreadModel | None) -> To
     records = token_records(chunk.logits, tokens, claim.seed, claim.sampling, chunk.start)
     if spread is None:
         return records
-    return spread.applied(records, described(chunk.hidden), np.full(len(tokens), claim.prompt[0]))
+    return spread.applied(records, described(chunk.hidden), claim.sampling, np.full(len(tokens), claim.prompt[0]))
 
 
 def replayed(model: CausalModel, claims: Sequence[Claim], spread: SpreadModel | None) -> list[TokenRecords]:

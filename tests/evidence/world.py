@@ -321,7 +321,7 @@ def coarse_profile() -> ToleranceProfile:
         bound=((0.4, 0.06, 1e-3),) * 2,
         far_bound=((1e-4, 1e-4, 1e-4),) * 2,
         scale=(0.1, 0.1),
-        spread=SpreadModel(tuple(range(VOCABULARY)), 0.0, (0.0, 0.0, 0.0), (0.03, -0.03) * 32 + (0.0,)),
+        spread=SpreadModel(tuple(range(VOCABULARY)), 0.0, (0.0, 0.0, 0.0, 0.0), (0.03, -0.03) * 32 + (0.0,)),
     )
 
 

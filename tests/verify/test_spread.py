@@ -59,34 +59,34 @@ def test_a_broken_state_is_our_failure(bad: float):
 
 
 def test_a_model_of_another_width_is_our_failure_too():
-    model = SpreadModel((1,), 0.0, (0.0, 0.0, 0.0), (0.0,) * 4)
+    model = SpreadModel((1,), 0.0, (0.0, 0.0, 0.0, 0.0), (0.0,) * 4)
     with pytest.raises(EngineError, match="hidden states of 3, not 8"):
-        model(states(5, np.random.default_rng(0)), np.ones(5), np.ones(5, np.int32))
+        model(states(5, np.random.default_rng(0)), np.ones(5), 1.0, np.ones(5, np.int32))
 
 
 @pytest.mark.parametrize(
-    ("starts", "constant", "entropy", "state"),
+    ("starts", "constant", "context", "state"),
     [
         ((1,), 0.0, (0.0,), (0.0, 0.0)),
-        ((1,), 0.0, (0.0,) * 3, (0.0,)),
-        ((1,), float("nan"), (0.0,) * 3, (0.0,) * 2),
-        ((), 0.0, (0.0,) * 3, (0.0,) * 2),
-        ((2, 1), 0.0, (0.0,) * 3, (0.0,) * 2),
-        ((1, 1), 0.0, (0.0,) * 3, (0.0,) * 2),
+        ((1,), 0.0, (0.0,) * 4, (0.0,)),
+        ((1,), float("nan"), (0.0,) * 4, (0.0,) * 2),
+        ((), 0.0, (0.0,) * 4, (0.0,) * 2),
+        ((2, 1), 0.0, (0.0,) * 4, (0.0,) * 2),
+        ((1, 1), 0.0, (0.0,) * 4, (0.0,) * 2),
     ],
 )
-def test_impossible_models_are_refused(starts, constant, entropy, state):
+def test_impossible_models_are_refused(starts, constant, context, state):
     with pytest.raises(ConfigError):
-        SpreadModel(starts, constant, entropy, state)
+        SpreadModel(starts, constant, context, state)
 
 
 def test_the_fit_finds_what_shakes_a_context_and_holds_for_others():
-    one, other = noisy("a", 6000, 1), noisy("b", 3000, 2)
-    noise = measured_noise(one.pairs.head, one.pairs.head_difference)
+    one, other, random = noisy("a", 6000, 1), noisy("b", 3000, 2), np.random.default_rng(0)
+    noise = measured_noise(one.pairs, one.sampling, random)
     unit = float(np.log(noise).mean())
-    model = fit_spread(one.states, one.pairs.entropy, one.starts, noise, unit)
-    predicted = model(other.states, other.pairs.entropy, other.starts)
-    measured = measured_noise(other.pairs.head, other.pairs.head_difference) / np.exp(unit)
+    model = fit_spread(one.states, one.pairs.entropy, np.full(6000, 0.8), one.starts, noise, unit)
+    predicted = model(other.states, other.pairs.entropy, 0.8, other.starts)
+    measured = measured_noise(other.pairs, other.sampling, random) / np.exp(unit)
     loud = predicted > np.quantile(predicted, 0.9)
     calm = predicted < np.quantile(predicted, 0.1)
     assert np.exp(np.log(predicted).mean()) == pytest.approx(1.0, abs=0.05)
@@ -95,21 +95,27 @@ def test_the_fit_finds_what_shakes_a_context_and_holds_for_others():
         assert np.log(predicted[part]).mean() == pytest.approx(np.log(measured[part]).mean(), abs=0.15)
 
 
-def test_noise_is_that_of_gaps_among_near_competitors():
-    head = np.array([[5.0, 4.0, 3.0, 1.0, -40.0], [5.0, 4.0, -9.0, -9.0, -9.0]], np.float32)
-    difference = np.array([[1.0, 1.2, 0.8, 1.2, 99.0], [0.0, 0.5, 0.0, 0.0, 0.0]], np.float32)
-    assert measured_noise(head, difference) == pytest.approx([0.2, 0.0])
+def test_noise_is_that_between_tokens_that_are_drawn():
+    """What nobody draws may be as wrong as it likes; at a higher temperature more is drawn."""
+    set_, random = noisy("a", 900, 1, slope=0.0), np.random.default_rng(0)
+    wrong = set_.pairs.head_difference.copy()
+    wrong[:, 64:] += 5.0 * random.standard_normal(wrong[:, 64:].shape)
+    pairs = replace(set_.pairs, head_difference=wrong)
+    cool, mild, hot = (measured_noise(pairs, Sampling(t), random).mean() for t in (0, 300, 5000))
+    assert cool == pytest.approx(0.06 * np.sqrt(2), rel=0.1)
+    assert mild == pytest.approx(0.06 * np.sqrt(2), rel=0.1)
+    assert hot > 10 * mild
 
 
 def test_spreads_stay_within_their_limits():
-    extreme = SpreadModel((1,), 0.0, (0.0, 0.0, 0.0), (9.0, 0.0, 0.0))
-    found = extreme(np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), np.ones(3), np.ones(3))
+    extreme = SpreadModel((1,), 0.0, (0.0, 0.0, 0.0, 0.0), (9.0, 0.0, 0.0))
+    found = extreme(np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), np.ones(3), 1.0, np.ones(3))
     assert found == pytest.approx([LARGEST, SMALLEST, 1.0])
 
 
 def test_no_noise_at_all_cannot_be_fitted():
     with pytest.raises(ConfigError, match="no position shows any noise"):
-        fit_spread(states(4, np.random.default_rng(0)), np.ones(4), np.ones(4), np.zeros(4), 0.0)
+        fit_spread(states(4, np.random.default_rng(0)), np.ones(4), np.ones(4), np.ones(4), np.zeros(4), 0.0)
 
 
 def test_a_spread_of_two_halves_every_distance_and_changes_nothing_else():
@@ -132,11 +138,11 @@ def test_after_a_first_token_that_was_not_measured_nothing_is_bet():
     random = np.random.default_rng(4)
     logits = (random.standard_normal((40, VOCABULARY)) * 2).astype(np.float32)
     records = token_records(logits, [int(row.argmin()) for row in logits], bytes(32), Sampling(900))
-    model = SpreadModel((3, 7), 0.0, (0.0, 0.0, 0.0), (0.0,) * (WIDTH + 1))
+    model = SpreadModel((3, 7), 0.0, (0.0, 0.0, 0.0, 0.0), (0.0,) * (WIDTH + 1))
     profile = replace(load_profile("smollm2-135m-instruct-bf16"), spread=model)
     described_states = states(40, random)
-    known = model.applied(records, described_states, np.full(40, 7))
-    other = model.applied(records, described_states, np.full(40, 5))
+    known = model.applied(records, described_states, Sampling(900), np.full(40, 7))
+    other = model.applied(records, described_states, Sampling(900), np.full(40, 5))
     assert update(start(profile), known, profile).accused_at is not None
     state = update(start(profile), other, profile)
     assert state.accused_at is None
@@ -147,20 +153,20 @@ def test_after_a_first_token_that_was_not_measured_nothing_is_bet():
 def test_bounds_are_counted_with_spreads_that_never_saw_their_workload():
     calm = [noisy("a", 1500, 1), noisy("b", 1500, 2)]
     odd = noisy("odd", 1500, 3, slope=-0.8)  # where the state says the opposite
-    sets, model = with_spreads([*calm, odd], CLASSES["bf16"])
+    sets, model = with_spreads([*calm, odd], CLASSES["bf16"], np.random.default_rng(0))
     assert model is not None
     ahead = sets[2].states[:, :WIDTH].astype(np.float64) @ DIRECTION
     assert np.corrcoef(ahead, np.log(sets[2].pairs.spread))[0, 1] > 0.9
-    itself = model(odd.states, odd.pairs.entropy, odd.starts)
+    itself = model(odd.states, odd.pairs.entropy, 0.8, odd.starts)
     assert np.corrcoef(ahead, np.log(itself))[0, 1] < 0.9
 
 
 def test_a_class_without_noise_to_predict_has_none():
     sets = [noisy("a", 300, 1)]
-    same, model = with_spreads(sets, CLASSES["fp32"])
+    same, model = with_spreads(sets, CLASSES["fp32"], np.random.default_rng(0))
     assert model is None
     assert (same[0].pairs.spread == 1.0).all()
-    assert with_spreads([], CLASSES["bf16"]) == ([], None)
+    assert with_spreads([], CLASSES["bf16"], np.random.default_rng(0)) == ([], None)
 
 
 def test_honest_machines_in_a_loud_context_are_protected_by_their_spread():
@@ -170,10 +176,12 @@ def test_honest_machines_in_a_loud_context_are_protected_by_their_spread():
 
     def growth(predicts: bool) -> float:
         rules = replace(CLASSES["bf16"], headroom=1.1, spread=predicts)
-        sets, model = with_spreads(fitted, rules)
+        sets, model = with_spreads(fitted, rules, random)
         counts = [count(s, 60, rules.tolerance, random) for s in sets]
         profile = make_profile("t", rules, "", counts, model, {}, random)
-        pairs = loud.pairs.with_spreads(model(loud.states, loud.pairs.entropy, loud.starts)) if model else loud.pairs
+        pairs = (
+            loud.pairs.with_spreads(model(loud.states, loud.pairs.entropy, 0.8, loud.starts)) if model else loud.pairs
+        )
         found = [factors(fresh_records(pairs, loud.sampling, random), profile) for _ in range(20)]
         noise = [k for k, bet in enumerate(profile.alternatives) if bet.kind == "noise"]
         return float(np.concatenate(found)[:, noise].mean(axis=0).max())
