@@ -154,7 +154,7 @@ def _headroom(clusters: NDArray[np.float64], headroom: float) -> NDArray[np.floa
     return np.where(clusters >= WELL, headroom, max(headroom, RARE_HEADROOM))
 
 
-WELL, RARE_HEADROOM = 30, 2.0
+WELL, RARE_HEADROOM = 60, 2.5
 """A cell that flipped in fewer than WELL different completions gets RARE_HEADROOM."""
 
 
@@ -190,7 +190,7 @@ SEVERAL = 5
 TRUSTED = 8
 """Different completions that must have flipped in a cell before its rate is taken as measured."""
 
-SLOWER = 0.8
+SLOWER = 0.7
 """Pace of the fall beyond what was measured, relative to the fall from a tenth to the last measured cell."""
 
 
@@ -277,8 +277,10 @@ Noise = tuple[tuple[float, float], ...]
 """Scales of wrong numerics that are bet on, in units of the profile's scale, and the weight of each."""
 
 EVEN: Noise = tuple((strength, 1.0) for strength in (1.5, 2.2, 3.2, 4.5, 6.5, 10.0, 16.0, 30.0))
-SUBTLE: Noise = ((2.3, 8.0), (4.5, 4.0), (9.0, 1.0), (20.0, 1.0))
-"""Most of the stake where evidence is slowest to come. Noise of 1.5 times the honest is not told from honest code."""
+SUBTLE: Noise = ((2.5, 8.0), (4.5, 4.0), (9.0, 1.0), (20.0, 1.0))
+"""Most of the stake where evidence is slowest to come. Bets on less than 2.5 times the honest noise break the promise in
+some workloads: their factor has an honest expectation of over 1.
+"""
 
 REFERENCE_STRENGTH = 4.5
 
@@ -310,7 +312,7 @@ class ClassRules:
 
 CLASSES = {
     "fp32": ClassRules("fp32", tolerance=0.005, scale=0.065, floor=1e-6),
-    "bf16": ClassRules("bf16", tolerance=0.01, scale=0.065, floor=1e-6, headroom=1.1, noise=SUBTLE, spread=True),
+    "bf16": ClassRules("bf16", tolerance=0.01, scale=0.065, floor=3e-6, headroom=1.2, noise=SUBTLE, spread=True),
 }
 """scale is the pairwise noise of bf16 layers, measured; it only sets the unit of the bets' strengths."""
 

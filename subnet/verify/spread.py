@@ -1,7 +1,7 @@
 """How noisy a context is: the honest numeric noise that is to be expected at a position, from the verifier's own final
 hidden state.
 
-Rounding does not shake all contexts alike: in code the logits of a bf16 machine wander half as far again as in
+Rounding does not shake all contexts alike: in code the logits of a bf16 machine wander a third farther than in
 ordinary prose of the same entropy. A linear model of the state's direction and length, the entropy and the temperature
 predicts the logarithm of that noise; dividing every distance by the prediction (the *spread*, 1 on the average) makes
 contexts comparable. Like all that the bounds look up, it is known before the claimed token is looked at.
