@@ -59,7 +59,9 @@ async def connected(endpoint: str, signer: Any) -> AsyncIterator[Owner]:
     """An Owner over a fresh connection to `endpoint`. Raises ChainError when nothing answers there."""
     client = bt.Client(endpoint)
     try:
-        await asyncio.wait_for(client.connect(), CONNECT_DEADLINE_S)
+        # not wait_for, which on Python 3.11 swallows a cancellation that comes together with the answer
+        async with asyncio.timeout(CONNECT_DEADLINE_S):
+            await client.connect()
     except (TimeoutError, OSError, bt.BittensorError) as error:
         raise ChainError(f"no chain answers at {endpoint}: {error or 'timed out'}") from error
     try:
@@ -141,7 +143,8 @@ class Owner:
 
     async def _bounded(self, work: Any, what: str) -> Any:
         try:
-            result = await asyncio.wait_for(work, SUBMIT_DEADLINE_S)
+            async with asyncio.timeout(SUBMIT_DEADLINE_S):
+                result = await work
         except TimeoutError:
             raise ChainError(f"could not {what}: the chain did not finalize it in {SUBMIT_DEADLINE_S:.0f} s") from None
         except bt.BittensorError as error:

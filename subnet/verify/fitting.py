@@ -278,8 +278,8 @@ Noise = tuple[tuple[float, float], ...]
 
 EVEN: Noise = tuple((strength, 1.0) for strength in (1.5, 2.2, 3.2, 4.5, 6.5, 10.0, 16.0, 30.0))
 SUBTLE: Noise = ((2.5, 8.0), (4.5, 4.0), (9.0, 1.0), (20.0, 1.0))
-"""Most of the stake where evidence is slowest to come. Bets on less than 2.5 times the honest noise break the promise in
-some workloads: their factor has an honest expectation of over 1.
+"""Most of the stake where evidence is slowest to come. Bets on less than 2.5 times the honest noise break the promise
+in some workloads: their factor has an honest expectation of over 1.
 """
 
 REFERENCE_STRENGTH = 4.5
