@@ -136,8 +136,6 @@ class Bounds:
 
 def fit_bounds(counts: Sequence[Counts], floor: float, random: np.random.Generator, headroom: float = 1.5) -> Bounds:
     """Upper bounds of every cell; `floor` is the smallest bound that the number of positions supports."""
-    if not counts:
-        raise ConfigError("there are no honest pairs to fit a profile to; run the measurement first")
     listed = [(c.seen, c.flipped) for c in counts]
     far = [(c.far_seen, c.far_flipped) for c in counts]
     seen, flipped = (np.sum([table[side].sum(axis=0) for table in listed], axis=0) for side in (0, 1))
@@ -232,9 +230,12 @@ def with_spreads(
     """The spread model of the sets, and the sets with the spreads that would be predicted had their own workload never
     been seen, so that bounds counted on them hold for contexts that the model was not fitted to.
 
-    Where the class predicts nothing: the sets as they are. A single workload is predicted from itself.
+    Where the class predicts nothing: the sets as they are. A single workload is predicted from itself. Raises
+    ConfigError where there is no set.
     """
-    if not rules.spread or not sets:
+    if not sets:
+        raise ConfigError("there are no honest pairs to fit a profile to; run the measurement first")
+    if not rules.spread:
         return list(sets), None
     noise = [measured_noise(s.pairs, s.sampling, random) for s in sets]
     unit = float(np.log(np.concatenate([n[n > 0] for n in noise])).mean())

@@ -83,14 +83,15 @@ class Run:
     def requests(self, chunk: int, tokenizer: ChatTokenizer, positions: int) -> list[DecodeJob]:
         """The requests of one chunk. Seeds are digests, as the protocol's are; no two runs share one.
 
-        positions: what the model has room for; a longer prompt loses its beginning.
+        positions: what the model has room for; a longer prompt loses what follows its first token.
         """
         workload = WORKLOADS[self.workload]
         longest = min(workload.max_tokens, positions // 2)
         jobs = []
         for index in range(chunk * self.jobs, (chunk + 1) * self.jobs):
             seed = hashlib.sha256(f"detection/{self.name}/{index}".encode()).digest()
-            prompt = workload.prompt(tokenizer, index)[longest - positions :]
+            start, *rest = workload.prompt(tokenizer, index)
+            prompt = (start, *rest[1 + longest - positions :])
             jobs.append(DecodeJob(prompt, seed, workload.sampling, longest))
         return jobs
 

@@ -14,6 +14,7 @@ from subnet.verify.fitting import (
     fit_bounds,
     make_profile,
     pairwise_scale,
+    with_spreads,
 )
 from subnet.verify.pairs import Pairs, take_pairs
 
@@ -86,4 +87,4 @@ def test_pairwise_noise_is_the_noise_of_a_difference():
 
 def test_nothing_measured_is_refused():
     with pytest.raises(ConfigError, match="no honest pairs"):
-        fit_bounds([], 1e-6, np.random.default_rng(0))
+        with_spreads([], CLASSES["bf16"], np.random.default_rng(0))
