@@ -1,4 +1,4 @@
-"""What the first token does to bf16: `python benchmarks/first_tokens.py [--tokens 4096]`.
+"""What the first token does to bf16: `python benchmarks/first_tokens.py` (some minutes).
 
 All later tokens rest part of their attention on the first one, whose state has a few enormous elements. After some
 first tokens bf16 arrives at another state altogether than float32, and then every logit of the answer is off. Measures
@@ -35,13 +35,13 @@ BATCH = 64
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokens", type=int, default=4096, help="how many first tokens to try, drawn at random")
+    parser.add_argument("--tokens", type=int, help="how many first tokens to try, drawn at random (default: all)")
     options = parser.parse_args()
     exact: CausalModel = load_model(MODEL, dtype="float32")
     narrow = HONEST["bf16h"].load(MODEL)
     tokenizer = load_tokenizer(MODEL)
     text = WORKLOADS["general"].prompt(tokenizer, 0)
-    drawn = random.Random(1).sample(range(exact.vocab_size), min(options.tokens, exact.vocab_size))
+    drawn = random.Random(1).sample(range(exact.vocab_size), min(options.tokens or exact.vocab_size, exact.vocab_size))
     apart = np.concatenate([state_difference(exact, narrow, drawn[i : i + BATCH]) for i in range(0, len(drawn), BATCH)])
     steady = int(np.argsort(apart)[len(apart) // 2])
     chosen = {
