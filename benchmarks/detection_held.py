@@ -12,7 +12,7 @@ from collections.abc import Callable
 from reward.prompts import generate
 from subnet.models.chat import ChatTokenizer
 from subnet.sampling import Sampling
-from subnet.verify.workloads import Workload
+from subnet.verify.workloads import Workload, within_turn
 
 Prompt = Callable[[ChatTokenizer, int], tuple[int, ...]]
 
@@ -64,8 +64,8 @@ def _listed(texts: tuple[str, ...]) -> Prompt:
 
 
 def _random_tokens(tokenizer: ChatTokenizer, index: int) -> tuple[int, ...]:
-    draw, start = random.Random(f"held out {index}"), tokenizer.chat([{"role": "user", "content": ""}])[0]
-    return (start, *(draw.randrange(17, 49_000) for _ in range(64)))
+    draw = random.Random(f"held out {index}")
+    return within_turn(tokenizer, [draw.randrange(17, 49_000) for _ in range(64)])
 
 
 def _long(tokenizer: ChatTokenizer, index: int) -> tuple[int, ...]:

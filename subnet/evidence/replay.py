@@ -22,7 +22,6 @@ from subnet.verify.detector import TestState, start, update
 from subnet.verify.profile import ToleranceProfile
 from subnet.verify.records import FAR, NONE, UNIT, TokenRecords
 from subnet.verify.replaying import Claim, check_claim, replayed
-from subnet.verify.spread import SpreadModel
 from subnet.verify.verdict import verdict
 
 LoadModel = Callable[[Manifest], CausalModel]
@@ -82,7 +81,7 @@ def verify_bundle(
         model = load_model(seen.manifest)
         if model.model_id != signed.bundle.model_id:
             raise ModelError("the loaded model is another one than the bundle's")
-        own = _replay(signed.bundle, seen, seen.profile.spread, model, progress)
+        own = _replay(signed.bundle, seen, model, progress)
     except (ModelError, EngineError, RuntimeError, MemoryError) as error:  # the last two: torch, out of memory
         findings.append(Finding("replay", None, f"not replayed: {error}"))
         return Report(Result.ABSTAINS, tuple(findings))
@@ -96,7 +95,7 @@ def _claim(answer: Answer, seed: bytes) -> Claim:
 
 
 def _replay(
-    bundle: Bundle, seen: Inspection, spread: SpreadModel | None, model: CausalModel, progress: Progress | None
+    bundle: Bundle, seen: Inspection, model: CausalModel, progress: Progress | None
 ) -> list[TokenRecords | None]:
     """Own records of every answer; None for one that is malformed: a fault of service, and no evidence."""
     claims = [_claim(answer, seed) for answer, seed in zip(bundle.answers, seen.seeds, strict=True)]
@@ -107,6 +106,7 @@ def _replay(
         except ProtocolError:
             continue
         sound.append(number)
+    spread = seen.profile.spread if seen.profile else None
     total, done = sum(len(claims[number].tokens) for number in sound), 0
     own: list[TokenRecords | None] = [None] * len(claims)
     for first in range(0, len(sound), ANSWERS_PER_REPLAY):

@@ -23,8 +23,9 @@ from subnet.sampling import Sampling
 from subnet.verify.measure import Measured
 from subnet.verify.pairs import Pairs, fresh_records
 from subnet.verify.profile import ARBITRARY, NOISE, Alternative, ToleranceProfile
-from subnet.verify.records import COMPETITORS, FAR, MATCH, NONE, UNIT, TokenRecords
+from subnet.verify.records import COMPETITORS, FAR, MATCH, NONE, ORDINARY, UNIT, UNJUDGED, TokenRecords
 from subnet.verify.spread import SpreadModel, fit_spread, measured_noise
+from subnet.verify.workloads import family
 
 CONFIDENCE = 0.975
 RESAMPLES = 400
@@ -38,7 +39,8 @@ DISTANCE_EDGES = (
 @dataclass(frozen=True, slots=True)
 class HonestSet:
     """Honest pairs of one workload, with the sampling they were decoded at, and the verifier's states there (float16
-    [n, width + 1], as `spread.described` gives them). starts: int32 [n], the first tokens of their prompts.
+    [n, width + 1], as `spread.described` gives them). starts: int32
+    [n, BEGINNING], how their prompts begin.
     """
 
     workload: str
@@ -55,7 +57,7 @@ def honest_set(workload: str, measured: Sequence[Measured]) -> HonestSet:
         measured[0].sampling,
         Pairs.join([m.spread_pairs(None) for m in measured]),
         np.concatenate([m.states for m in measured]),
-        np.concatenate([np.repeat(m.starts, m.lengths) for m in measured]),
+        np.concatenate([np.repeat(m.starts, m.lengths, axis=0) for m in measured]),
     )
 
 
@@ -227,11 +229,11 @@ def _falling(bound: NDArray[np.float64], floor: float) -> NDArray[np.float64]:
 def with_spreads(
     sets: Sequence[HonestSet], rules: ClassRules, random: np.random.Generator
 ) -> tuple[list[HonestSet], SpreadModel | None]:
-    """The spread model of the sets, and the sets with the spreads that would be predicted had their own workload never
+    """The spread model of the sets, and the sets with the spreads that would be predicted had their own prompts never
     been seen, so that bounds counted on them hold for contexts that the model was not fitted to.
 
-    Where the class predicts nothing: the sets as they are. A single workload is predicted from itself. Raises
-    ConfigError where there is no set.
+    Positions that the profile would not judge are left out. Where the class predicts nothing: the sets as they are. A
+    single workload is predicted from itself. Raises ConfigError where there is no set.
     """
     if not sets:
         raise ConfigError("there are no honest pairs to fit a profile to; run the measurement first")
@@ -252,11 +254,16 @@ def with_spreads(
         )
 
     every, out = range(len(sets)), []
+    whole = fitted(every)
+    families = [family(s.workload) for s in sets]
     for own in sets:
-        model = fitted([i for i in every if sets[i].workload != own.workload] or every)
+        others = [i for i in every if families[i] != family(own.workload)] or every
+        model = replace(fitted(others), starts=whole.starts, lengths=whole.lengths)
         spreads = model(own.states, own.pairs.entropy, own.sampling.temperature, own.starts)
-        out.append(replace(own, pairs=own.pairs.with_spreads(spreads)))
-    return out, fitted(every)
+        kept = np.flatnonzero(spreads < UNJUDGED / ORDINARY)
+        pairs = own.pairs.with_spreads(spreads).at(kept)
+        out.append(replace(own, pairs=pairs, states=own.states[kept], starts=own.starts[kept]))
+    return out, whole
 
 
 def noise_left(sets: Sequence[HonestSet], random: np.random.Generator) -> dict[str, tuple[float, float]]:

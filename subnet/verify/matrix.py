@@ -14,6 +14,7 @@ from subnet.engine.causal import CausalModel
 from subnet.engine.decode import DecodeJob
 from subnet.models import load_model
 from subnet.models.chat import ChatTokenizer
+from subnet.verify.spread import BEGINNING
 from subnet.verify.workloads import BREAKING, WORKLOADS
 
 
@@ -83,15 +84,16 @@ class Run:
     def requests(self, chunk: int, tokenizer: ChatTokenizer, positions: int) -> list[DecodeJob]:
         """The requests of one chunk. Seeds are digests, as the protocol's are; no two runs share one.
 
-        positions: what the model has room for; a longer prompt loses what follows its first token.
+        positions: what the model has room for; a longer prompt loses what follows its beginning.
         """
         workload = WORKLOADS[self.workload]
         longest = min(workload.max_tokens, positions // 2)
         jobs = []
         for index in range(chunk * self.jobs, (chunk + 1) * self.jobs):
             seed = hashlib.sha256(f"detection/{self.name}/{index}".encode()).digest()
-            start, *rest = workload.prompt(tokenizer, index)
-            prompt = (start, *rest[1 + longest - positions :])
+            prompt = workload.prompt(tokenizer, index)
+            start, rest = prompt[:BEGINNING], prompt[BEGINNING:]
+            prompt = (*start, *rest[BEGINNING + longest - positions :])
             jobs.append(DecodeJob(prompt, seed, workload.sampling, longest))
         return jobs
 

@@ -18,7 +18,7 @@ from subnet.errors import StateError
 from subnet.sampling import Sampling
 from subnet.verify.pairs import Pairs, take_pairs
 from subnet.verify.records import RECORD, TokenRecords, token_records
-from subnet.verify.spread import SpreadModel, described
+from subnet.verify.spread import SpreadModel, beginning, described
 
 _STORED = RECORD.newbyteorder("<")
 
@@ -27,10 +27,10 @@ _STORED = RECORD.newbyteorder("<")
 class Measured:
     """Some completions that share a sampling, token by token.
 
-    lengths, starts: int32 [completions], tokens of each and the first token of its prompt. tokens: int32 [n], records:
-    n, in the order of the completions. states: float16 [n, width + 1], the verifier's final hidden states as
-    `spread.described` gives them. widest: float32 [n], the largest difference of any logit between miner and verifier;
-    None where the miner's logits were not seen. pairs: n.
+    lengths: int32 [completions], tokens of each. starts: int32 [completions, BEGINNING], how its prompt begins. tokens:
+    int32 [n], records: n, in the order of the completions. states: float16 [n, width + 1], the verifier's final hidden
+    states as `spread.described` gives them. widest: float32 [n], the largest difference of any logit between miner and
+    verifier; None where the miner's logits were not seen. pairs: n.
     """
 
     sampling: Sampling
@@ -45,7 +45,7 @@ class Measured:
     def answers(self, spread: SpreadModel | None = None) -> list[TokenRecords]:
         """The records of every completion, with the spreads of a model."""
         ends = np.cumsum(self.lengths)
-        starts = np.repeat(self.starts, self.lengths)
+        starts = np.repeat(self.starts, self.lengths, axis=0)
         rows = (spread.applied(self.records, self.states, self.sampling, starts) if spread else self.records).rows
         return [TokenRecords(rows[end - n : end].copy()) for n, end in zip(self.lengths, ends, strict=True)]
 
@@ -73,7 +73,7 @@ class Measured:
             raise StateError("this measurement was made without pairs")
         if spread is None:
             return self.pairs
-        starts = np.repeat(self.starts, self.lengths)
+        starts = np.repeat(self.starts, self.lengths, axis=0)
         return self.pairs.with_spreads(spread(self.states, self.pairs.entropy, self.sampling.temperature, starts))
 
     def save(self, path: Path) -> None:
@@ -178,7 +178,7 @@ def compare(
     return Measured(
         jobs[0].sampling,
         np.array([len(c.tokens) for c in completions], np.int32),
-        np.array([job.prompt[0] for job in jobs], np.int32),
+        np.array([beginning(job.prompt) for job in jobs], np.int32),
         np.concatenate([np.array(c.tokens, np.int32) for c in completions]),
         TokenRecords(np.concatenate(rows).astype(RECORD)),
         np.concatenate([piece for pieces in states for piece in pieces]),

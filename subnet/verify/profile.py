@@ -108,15 +108,16 @@ class ToleranceProfile:
                 raw[field] = tuple(tuple(float(value) for value in line) for line in raw[field])
             raw["spread"] = _spread_model(raw["spread"])
             return cls(**raw)
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ConfigError(f"not a tolerance profile: {error}") from error
 
 
 def _spread_model(raw: dict[str, Any] | None) -> SpreadModel | None:
     if raw is None:
         return None
-    vectors = {name: tuple(float(value) for value in raw[name]) for name in ("context", "state")}
-    return SpreadModel(**(raw | vectors | {"starts": tuple(int(token) for token in raw["starts"])}))
+    vectors = {name: tuple(float(value) for value in raw[name]) for name in ("lengths", "context", "state")}
+    starts = tuple(tuple(int(token) for token in start) for start in raw["starts"])
+    return SpreadModel(**(raw | vectors | {"starts": starts, "constant": float(raw["constant"])}))
 
 
 def load_profile(source: str | Path) -> ToleranceProfile:

@@ -15,7 +15,7 @@ from subnet.engine.replay import ReplayChunk, ReplayJob, replay
 from subnet.errors import EngineError, ProtocolError
 from subnet.sampling import Sampling
 from subnet.verify.records import TokenRecords, check_tokens, token_records
-from subnet.verify.spread import SpreadModel, described
+from subnet.verify.spread import SpreadModel, beginning, described
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,12 @@ def _records(chunk: ReplayChunk, claim: Claim, spread: SpreadModel | None) -> To
     records = token_records(chunk.logits, tokens, claim.seed, claim.sampling, chunk.start)
     if spread is None:
         return records
-    return spread.applied(records, described(chunk.hidden), claim.sampling, np.full(len(tokens), claim.prompt[0]))
+    starts = np.tile(beginning(claim.prompt), (len(tokens), 1))
+    return spread.applied(records, described(chunk.hidden), claim.sampling, starts)
+
+
+MOST_THREADS = 4
+"""Pieces whose noise and margins are computed at once: each holds its logits, on the model's device."""
 
 
 def replayed(model: CausalModel, claims: Sequence[Claim], spread: SpreadModel | None) -> list[TokenRecords]:
@@ -76,7 +81,7 @@ def replayed(model: CausalModel, claims: Sequence[Claim], spread: SpreadModel | 
     """
     jobs = [ReplayJob(claim.prompt, claim.tokens) for claim in claims]
     parts: list[list[Future[TokenRecords]]] = [[] for _ in claims]
-    threads = torch.get_num_threads()
+    threads = min(torch.get_num_threads(), MOST_THREADS)
     waiting: deque[Future[TokenRecords]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for chunk in replay(model, jobs):

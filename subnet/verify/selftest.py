@@ -16,11 +16,13 @@ import torch
 
 from subnet.engine.causal import CausalModel
 from subnet.engine.decode import Completion, DecodeJob
+from subnet.errors import EngineError
 from subnet.models.chat import ChatTokenizer
 from subnet.sampling import Sampling
 from subnet.verify.bets import factors
 from subnet.verify.measure import compare
 from subnet.verify.profile import ToleranceProfile
+from subnet.verify.records import UNJUDGED
 from subnet.verify.workloads import WORKLOADS
 
 SELF_TEST_THRESHOLD = 1e6
@@ -92,6 +94,10 @@ def judge_answers(
 ) -> SelfTestReport:
     """Judge finished completions of these jobs as a validator would, at the self-test's threshold."""
     answers = compare(reference, jobs, completions).answers(profile.spread)
+    if all((answer.rows["spread"] == UNJUDGED).all() for answer in answers):
+        raise EngineError(
+            f"profile {profile.name} judges none of the self-test's prompts: it was measured with another chat template"
+        )
     ratios = np.concatenate([factors(answer, profile) for answer in answers])
     weights = np.array([alternative.weight for alternative in profile.alternatives])
     current, evidence = np.zeros(ratios.shape[1]), 0.0

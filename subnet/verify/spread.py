@@ -6,13 +6,16 @@ ordinary prose of the same entropy. A linear model of the state's direction and 
 predicts the logarithm of that noise; dividing every distance by the prediction (the *spread*, 1 on the average) makes
 contexts comparable. Like all that the bounds look up, it is known before the claimed token is looked at.
 
-One thing it can't see: the first token, on which all others rest part of their attention, has a state of enormous
-elements, and after some first tokens the narrow arithmetic arrives at quite another one. So a model speaks only of
-prompts that begin with a token that it was measured with (a chat template's first), and all others are not judged.
+What it can't see: all tokens rest part of their attention on the first ones, whose states have enormous elements, and
+behind some beginnings the narrow arithmetic arrives at other states altogether. And a position whose own state is of
+that kind is like nothing that was measured. So a model speaks only of prompts that begin as measured ones do (with a
+chat template's first tokens) and of states of a measured length; all others are not judged, and nobody can be framed by
+a prompt that is made to break an honest machine in this way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,13 +34,27 @@ if TYPE_CHECKING:
 SMALLEST, LARGEST = 0.4, 2.5
 """No context is taken for calmer or wilder than this, whatever the model says."""
 
+RARE = 0.0005
+"""Share of the measured positions, at either end, whose states are too short or too long to be judged."""
+
+LARGEST_NUMBER = 1e6
+"""No coefficient of a fit comes near; larger ones could add up to what is no number."""
+
 RIDGE = 300.0
 """Penalty on standardised coefficients, in positions."""
 
 DRAWN = 8
 """A position's measured noise is that between the token that a seed draws and the DRAWN closest behind it."""
 
+BEGINNING = 3
+"""Tokens of a prompt that have to be those of a measured one."""
+
 _TERMS = 4
+
+
+def beginning(prompt: Sequence[int]) -> tuple[int, ...]:
+    """The first tokens of a prompt; -1 where it has fewer."""
+    return (*prompt[:BEGINNING], *(-1,) * (BEGINNING - len(prompt)))
 
 
 def described(hidden: torch.Tensor) -> NDArray[np.float32]:
@@ -57,10 +74,12 @@ class SpreadModel:
     """log spread = constant + context . (H, H^2, sqrt H, T) + state . described. H: nats at temperature 1; T: the
     sampling's temperature.
 
-    starts: first tokens of the prompts that it was measured with, rising.
+    starts: beginnings of the prompts that it was measured with, rising. lengths: between
+    which logarithms of the length of a state the measured ones lie, but for a RARE share at either end.
     """
 
-    starts: tuple[int, ...]
+    starts: tuple[tuple[int, ...], ...]
+    lengths: tuple[float, float]
     constant: float
     context: tuple[float, ...]
     state: tuple[float, ...]
@@ -71,10 +90,14 @@ class SpreadModel:
                 f"a spread model has {_TERMS} numbers for the context and one for every element of a hidden state and "
                 f"its length, not {len(self.context)} and {len(self.state)}"
             )
-        if not self.starts or list(self.starts) != sorted(set(self.starts)) or self.starts[0] < 0:
-            raise ConfigError("a spread model names at least one first token, each once and in rising order")
-        if not np.isfinite((self.constant, *self.context, *self.state)).all():
-            raise ConfigError("a spread model holds a number that is not finite")
+        if not self.starts or list(self.starts) != sorted(set(self.starts)):
+            raise ConfigError("a spread model names at least one beginning of a prompt, each once and in rising order")
+        if any(len(start) != BEGINNING for start in self.starts):
+            raise ConfigError(f"a beginning of a prompt has {BEGINNING} tokens")
+        if len(self.lengths) != 2 or not self.lengths[0] <= self.lengths[1]:
+            raise ConfigError("a spread model has a least and a largest length of a state")
+        if not np.abs((*self.lengths, self.constant, *self.context, *self.state)).max() < LARGEST_NUMBER:
+            raise ConfigError(f"a spread model holds a number that is not finite, or not below {LARGEST_NUMBER:.0e}")
 
     def __call__(
         self,
@@ -83,16 +106,19 @@ class SpreadModel:
         temperature: float,
         starts: NDArray[np.integer],
     ) -> NDArray[np.float64]:
-        """Spreads of positions (float64 [n]); UNJUDGED after a first token that was not measured.
+        """Spreads of positions (float64 [n]); UNJUDGED behind a beginning, or at a length, that was not measured.
 
-        states: as `described` gives them, [n, width + 1]. entropy: [n]. starts: first token of the prompt, [n]. Raises
-        EngineError where the states are those of a model of another width.
+        states: as `described` gives them, [n, width + 1]. entropy: [n]. starts: beginning of the prompt, [n,
+        BEGINNING]. Raises EngineError where the states are those of a model of another width.
         """
         if states.shape[1] != len(self.state):
             raise EngineError(f"the profile is for hidden states of {len(self.state) - 1}, not {states.shape[1] - 1}")
         logs = self.constant + _terms(entropy, temperature) @ np.array(self.context)
         logs += states.astype(np.float64) @ np.array(self.state)
-        known = np.isin(starts, self.starts)
+        low, high = self.lengths
+        length = states[:, -1].astype(np.float64)
+        begun = (starts[:, None, :] == np.array(self.starts)[None, :, :]).all(axis=2).any(axis=1)
+        known = begun & (length >= low) & (length <= high)
         return np.where(known, np.clip(np.exp(logs), SMALLEST, LARGEST), UNJUDGED / ORDINARY)
 
     def applied(
@@ -143,6 +169,9 @@ def fit_spread(
     slopes = np.linalg.solve(features.T @ features + penalty, features.T @ (target - target.mean())) / size
     constant = target.mean() - mean @ slopes - unit
     rounded = [float(f"{value:.5g}") for value in slopes]
-    known = tuple(int(token) for token in np.unique(starts))
+    known = tuple(tuple(int(token) for token in start) for start in np.unique(starts, axis=0))
+    length = states[:, -1].astype(np.float64)
+    low, high = np.quantile(length, (RARE, 1 - RARE))
+    lengths = (float(f"{low:.6g}"), float(f"{high:.6g}"))
     constant = float(f"{constant:.8g}")
-    return SpreadModel(known, constant, tuple(rounded[:_TERMS]), tuple(rounded[_TERMS:]))
+    return SpreadModel(known, lengths, constant, tuple(rounded[:_TERMS]), tuple(rounded[_TERMS:]))

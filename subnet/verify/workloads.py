@@ -5,7 +5,7 @@ it gets.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from subnet.models.chat import ChatTokenizer
@@ -106,10 +106,18 @@ def _ask(questions: tuple[str, ...], system: bool = True) -> Callable[[ChatToken
     return prompt
 
 
+def within_turn(tokenizer: ChatTokenizer, content: Sequence[int]) -> tuple[int, ...]:
+    """A user's turn that consists of these tokens, which need not be text."""
+    one, two = (tokenizer.chat([{"role": "user", "content": text}]) for text in ("a", "b"))
+    place = next(i for i, (x, y) in enumerate(zip(one, two, strict=True)) if x != y)
+    return (*one[:place], *content, *one[place + 1 :])
+
+
 def _random_tokens(tokenizer: ChatTokenizer, index: int) -> tuple[int, ...]:
-    """Random tokens, after the token that every conversation begins with."""
-    draw, start = random.Random(index), tokenizer.chat([{"role": "user", "content": ""}])[0]
-    return (start, *(draw.randrange(17, min(49_000, tokenizer.tokenizer.get_vocab_size())) for _ in range(48)))
+    draw = random.Random(index)
+    return within_turn(
+        tokenizer, [draw.randrange(17, min(49_000, tokenizer.tokenizer.get_vocab_size())) for _ in range(48)]
+    )
 
 
 def _long(tokenizer: ChatTokenizer, index: int) -> tuple[int, ...]:
@@ -137,3 +145,14 @@ WORKLOADS = {
     )
 }
 BREAKING = tuple(name for name in WORKLOADS if name != "general")
+
+_FAMILIES = {
+    "general": ("hot", "cool", "min_p", "greedy"),
+    "digits": ("digits_cool",),
+    "random": ("random_hot",),
+}
+
+
+def family(workload: str) -> str:
+    """The workload whose prompts a workload asks at another sampling; itself where there is none."""
+    return next((first for first, others in _FAMILIES.items() if workload in others), workload)

@@ -37,7 +37,7 @@ from subnet.sampling import Sampling
 from subnet.verify.profile import Alternative, ToleranceProfile
 from subnet.verify.records import TokenRecords
 from subnet.verify.replaying import Claim, check_claim, replayed
-from subnet.verify.spread import SpreadModel
+from subnet.verify.spread import BEGINNING, SpreadModel
 from tests.zoo.engines import CHEATS, HONEST, Cheat
 
 VOCABULARY = 256
@@ -311,6 +311,13 @@ def verified(signed: SignedBundle, source: Callable[[int], bytes | None] | None 
     return verify_bundle(signed, load_tiny, source)
 
 
+@functools.cache
+def coarse_starts() -> tuple[tuple[int, ...], ...]:
+    """How the prompts of this world begin."""
+    dice = [random.Random(counter) for counter in range(512)]
+    return tuple(sorted({tuple(d.randrange(6, VOCABULARY) for _ in range(BEGINNING)) for d in dice}))
+
+
 def coarse_profile() -> ToleranceProfile:
     """A class in which honest machines differ: near competitors overtake often, in some contexts more, as in bf16."""
     return replace(
@@ -321,7 +328,7 @@ def coarse_profile() -> ToleranceProfile:
         bound=((0.4, 0.06, 1e-3),) * 2,
         far_bound=((1e-4, 1e-4, 1e-4),) * 2,
         scale=(0.1, 0.1),
-        spread=SpreadModel(tuple(range(VOCABULARY)), 0.0, (0.0, 0.0, 0.0, 0.0), (0.03, -0.03) * 32 + (0.0,)),
+        spread=SpreadModel(coarse_starts(), (-9.0, 9.0), 0.0, (0.0,) * 4, (0.03, -0.03) * 32 + (0.0,)),
     )
 
 

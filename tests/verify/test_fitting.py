@@ -29,7 +29,7 @@ def honest(noise: float, positions: int = 600, completions: int = 30, number: in
         for i in range(completions)
     ]
     states = random.standard_normal((positions, 9)).astype(np.float16)
-    return HonestSet(f"noise {noise}", Sampling(800), Pairs.stacked(parts), states, np.ones(positions, np.int32))
+    return HonestSet(f"noise {noise}", Sampling(800), Pairs.stacked(parts), states, np.ones((positions, 3), np.int32))
 
 
 def test_every_cell_is_bounded_with_headroom():

@@ -6,6 +6,8 @@ import pytest
 from subnet.errors import ConfigError
 from subnet.verify.profile import Alternative, ToleranceProfile, load_profile, shipped_profiles
 
+SPREAD = {"starts": [[1, 1, 1]], "lengths": [0.0, 1.0], "constant": 0.0, "context": [0.0] * 4, "state": [0.0, 0.0]}
+
 
 def test_shipped_profiles_load_and_state_how_they_were_measured():
     assert {"smollm2-135m-instruct-fp32", "smollm2-135m-instruct-bf16"} <= set(shipped_profiles())
@@ -53,10 +55,25 @@ def test_profile_from_a_file(tmp_path):
         ("bound", [[0.5]]),
         ("alternatives", [{"kind": "guess", "strength": 1.0, "weight": 1.0}]),
         ("alternatives", [{"kind": "noise", "strength": -1.0, "weight": 1.0}]),
-        ("spread", {"starts": [1], "constant": 0.0, "context": [0.0, 0.0], "state": [0.0, 0.0]}),
-        ("spread", {"starts": [1], "constant": 0.0, "context": [0.0, 0.0, 0.0, 0.0], "state": [0.0, float("nan")]}),
-        ("spread", {"starts": [1], "constant": 0.0, "context": [0.0, 0.0, 0.0, 0.0]}),
+        (
+            "spread",
+            {"starts": [[1, 1, 1]], "lengths": [0.0, 1.0], "constant": 0.0, "context": [0.0, 0.0], "state": [0.0, 0.0]},
+        ),
+        (
+            "spread",
+            {
+                "starts": [[1, 1, 1]],
+                "lengths": [0.0, 1.0],
+                "constant": 0.0,
+                "context": [0.0, 0.0, 0.0, 0.0],
+                "state": [0.0, float("nan")],
+            },
+        ),
+        ("spread", SPREAD | {"context": [0.0, 0.0]}),
+        ("spread", SPREAD | {"state": [0.0, float("nan")]}),
+        ("spread", {"constant": 0.0}),
         ("spread", 1),
+        ("scale", [10**400, 1.0, 1.0]),
         ("surprise", 1),
     ],
 )

@@ -11,14 +11,25 @@ import torch
 from subnet.errors import ConfigError, EngineError
 from subnet.sampling import Sampling
 from subnet.verify.bets import factors
-from subnet.verify.detector import start, update
+from subnet.verify.detector import start as fresh_state
+from subnet.verify.detector import update
 from subnet.verify.fitting import CLASSES, HonestSet, count, make_profile, with_spreads
 from subnet.verify.pairs import Pairs, fresh_records, take_pairs
 from subnet.verify.profile import load_profile, null
 from subnet.verify.records import ORDINARY, TokenRecords, token_records
-from subnet.verify.spread import LARGEST, SMALLEST, SpreadModel, described, fit_spread, measured_noise
+from subnet.verify.spread import (
+    BEGINNING,
+    LARGEST,
+    SMALLEST,
+    SpreadModel,
+    beginning,
+    described,
+    fit_spread,
+    measured_noise,
+)
 
 WIDTH, VOCABULARY = 8, 300
+ONE, WIDE = ((1, 1, 1),), (-9.0, 9.0)
 DIRECTION = np.array([1.0, -1.0, 0.5, 0, 0, 0, 0, 0])
 
 
@@ -38,9 +49,8 @@ def noisy(name: str, positions: int, seed: int, louder: float = 0.0, slope: floa
         take_pairs(torch.from_numpy(ours[i::30]), torch.from_numpy(theirs[i::30]), Sampling(800), i) for i in range(30)
     ]
     order = np.concatenate([np.arange(positions)[i::30] for i in range(30)])
-    return HonestSet(
-        name, Sampling(800), Pairs.stacked(parts), found[order].astype(np.float16), np.ones(positions, np.int32)
-    )
+    starts = np.ones((positions, BEGINNING), np.int32)
+    return HonestSet(name, Sampling(800), Pairs.stacked(parts), found[order].astype(np.float16), starts)
 
 
 def test_states_are_described_by_direction_and_length():
@@ -59,25 +69,31 @@ def test_a_broken_state_is_our_failure(bad: float):
 
 
 def test_a_model_of_another_width_is_our_failure_too():
-    model = SpreadModel((1,), 0.0, (0.0, 0.0, 0.0, 0.0), (0.0,) * 4)
+    model = SpreadModel(ONE, WIDE, 0.0, (0.0, 0.0, 0.0, 0.0), (0.0,) * 4)
     with pytest.raises(EngineError, match="hidden states of 3, not 8"):
-        model(states(5, np.random.default_rng(0)), np.ones(5), 1.0, np.ones(5, np.int32))
+        model(states(5, np.random.default_rng(0)), np.ones(5), 1.0, np.ones((5, BEGINNING)))
 
 
 @pytest.mark.parametrize(
-    ("starts", "constant", "context", "state"),
+    "changed",
     [
-        ((1,), 0.0, (0.0,), (0.0, 0.0)),
-        ((1,), 0.0, (0.0,) * 4, (0.0,)),
-        ((1,), float("nan"), (0.0,) * 4, (0.0,) * 2),
-        ((), 0.0, (0.0,) * 4, (0.0,) * 2),
-        ((2, 1), 0.0, (0.0,) * 4, (0.0,) * 2),
-        ((1, 1), 0.0, (0.0,) * 4, (0.0,) * 2),
+        {"context": (0.0,)},
+        {"state": (0.0,)},
+        {"constant": float("nan")},
+        {"context": (1.7e308, -1.7e308, 0.0, 0.0)},
+        {"starts": ()},
+        {"starts": ((2, 1, 1), (1, 1, 1))},
+        {"starts": ((1, 1, 1), (1, 1, 1))},
+        {"starts": ((1, 1),)},
+        {"lengths": (1.0, 0.0)},
+        {"lengths": (0.0, float("inf"))},
     ],
 )
-def test_impossible_models_are_refused(starts, constant, context, state):
+def test_impossible_models_are_refused(changed):
+    sound = {"starts": ONE, "lengths": WIDE, "constant": 0.0, "context": (0.0,) * 4, "state": (0.0,) * 2}
+    SpreadModel(**sound)
     with pytest.raises(ConfigError):
-        SpreadModel(starts, constant, context, state)
+        SpreadModel(**(sound | changed))
 
 
 def test_the_fit_finds_what_shakes_a_context_and_holds_for_others():
@@ -108,14 +124,18 @@ def test_noise_is_that_between_tokens_that_are_drawn():
 
 
 def test_spreads_stay_within_their_limits():
-    extreme = SpreadModel((1,), 0.0, (0.0, 0.0, 0.0, 0.0), (9.0, 0.0, 0.0))
-    found = extreme(np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), np.ones(3), 1.0, np.ones(3))
+    extreme = SpreadModel(ONE, WIDE, 0.0, (0.0, 0.0, 0.0, 0.0), (9.0, 0.0, 0.0))
+    found = extreme(
+        np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), np.ones(3), 1.0, np.ones((3, BEGINNING))
+    )
     assert found == pytest.approx([LARGEST, SMALLEST, 1.0])
 
 
 def test_no_noise_at_all_cannot_be_fitted():
     with pytest.raises(ConfigError, match="no position shows any noise"):
-        fit_spread(states(4, np.random.default_rng(0)), np.ones(4), np.ones(4), np.ones(4), np.zeros(4), 0.0)
+        fit_spread(
+            states(4, np.random.default_rng(0)), np.ones(4), np.ones(4), np.ones((4, BEGINNING)), np.zeros(4), 0.0
+        )
 
 
 def test_a_spread_of_two_halves_every_distance_and_changes_nothing_else():
@@ -133,21 +153,42 @@ def test_a_spread_of_two_halves_every_distance_and_changes_nothing_else():
     assert near.probability.sum() > far.probability.sum()
 
 
-def test_after_a_first_token_that_was_not_measured_nothing_is_bet():
-    """The attack: a prompt whose first token makes the narrow arithmetic arrive at another state of it altogether."""
-    random = np.random.default_rng(4)
+def wrong_records(random: np.random.Generator) -> TokenRecords:
+    """Forty tokens of which none is what the verifier draws."""
     logits = (random.standard_normal((40, VOCABULARY)) * 2).astype(np.float32)
-    records = token_records(logits, [int(row.argmin()) for row in logits], bytes(32), Sampling(900))
-    model = SpreadModel((3, 7), 0.0, (0.0, 0.0, 0.0, 0.0), (0.0,) * (WIDTH + 1))
+    return token_records(logits, [int(row.argmin()) for row in logits], bytes(32), Sampling(900))
+
+
+@pytest.mark.parametrize("start", [(7,), (7, 1), (7, 0, 2), (1, 2, 7), (5, 1, 2)])
+def test_behind_a_beginning_that_was_not_measured_nothing_is_bet(start):
+    """The attack: a prompt that makes the narrow arithmetic arrive at other states altogether."""
+    random = np.random.default_rng(4)
+    records, given = wrong_records(random), states(40, random)
+    model = SpreadModel(((3, 1, 2), (7, 1, 2)), WIDE, 0.0, (0.0,) * 4, (0.0,) * (WIDTH + 1))
     profile = replace(load_profile("smollm2-135m-instruct-bf16"), spread=model)
-    described_states = states(40, random)
-    known = model.applied(records, described_states, Sampling(900), np.full(40, 7))
-    other = model.applied(records, described_states, Sampling(900), np.full(40, 5))
-    assert update(start(profile), known, profile).accused_at is not None
-    state = update(start(profile), other, profile)
+
+    def after(prompt: tuple[int, ...]) -> TokenRecords:
+        return model.applied(records, given, Sampling(900), np.tile(beginning(prompt), (40, 1)))
+
+    assert update(fresh_state(profile), after((7, 1, 2, 9)), profile).accused_at is not None
+    state = update(fresh_state(profile), after(start), profile)
     assert state.accused_at is None
     assert state.information == 0.0
-    assert (factors(other, profile) == 1.0).all()
+    assert (factors(after(start), profile) == 1.0).all()
+
+
+def test_at_a_length_that_was_not_measured_nothing_is_bet():
+    """The attack: a position whose own state is one of the enormous ones, so that the model takes it for calm."""
+    random = np.random.default_rng(4)
+    records, given = wrong_records(random), states(40, random)
+    given[:, -1] = np.linspace(6.0, 9.0, 40)
+    model = SpreadModel(ONE, (6.0, 7.5), 0.0, (0.0,) * 4, (0.0,) * (WIDTH + 1))
+    profile = replace(load_profile("smollm2-135m-instruct-bf16"), spread=model)
+    found = model.applied(records, given, Sampling(900), np.ones((40, BEGINNING)))
+    judged = given[:, -1] <= 7.5
+    assert (found.rows["spread"][judged] == ORDINARY).all()
+    assert (factors(found, profile)[~judged] == 1.0).all()
+    assert (factors(found, profile)[judged] != 1.0).any(axis=1).all()
 
 
 def test_bounds_are_counted_with_spreads_that_never_saw_their_workload():
@@ -157,7 +198,7 @@ def test_bounds_are_counted_with_spreads_that_never_saw_their_workload():
     assert model is not None
     ahead = sets[2].states[:, :WIDTH].astype(np.float64) @ DIRECTION
     assert np.corrcoef(ahead, np.log(sets[2].pairs.spread))[0, 1] > 0.9
-    itself = model(odd.states, odd.pairs.entropy, 0.8, odd.starts)
+    itself = model(sets[2].states, sets[2].pairs.entropy, 0.8, sets[2].starts)
     assert np.corrcoef(ahead, np.log(itself))[0, 1] < 0.9
 
 
@@ -182,7 +223,17 @@ def test_honest_machines_in_a_loud_context_are_protected_by_their_spread():
             loud.pairs.with_spreads(model(loud.states, loud.pairs.entropy, 0.8, loud.starts)) if model else loud.pairs
         )
         found = [factors(fresh_records(pairs, loud.sampling, random), profile) for _ in range(20)]
-        noise = [k for k, bet in enumerate(profile.alternatives) if bet.kind == "noise"]
-        return float(np.concatenate(found)[:, noise].mean(axis=0).max())
+        assert (pairs.spread < 10).mean() > 0.9
+        # a rare and very large factor says little about a mean of so few
+        return float(np.minimum(np.concatenate(found)[:, 0], 100.0).mean())
 
     assert growth(predicts=True) < 1.0 < growth(predicts=False)
+
+
+def test_workloads_with_the_same_prompts_are_left_out_together():
+    """What a prompt teaches at one temperature must not be used to predict it at another."""
+    odd, again = noisy("digits", 1500, 3, slope=-0.8), noisy("digits_cool", 1500, 3, slope=-0.8)
+    sets, _ = with_spreads([noisy("a", 1500, 1), odd, again], CLASSES["bf16"], np.random.default_rng(0))
+    for found in sets[1:]:
+        ahead = found.states[:, :WIDTH].astype(np.float64) @ DIRECTION
+        assert np.corrcoef(ahead, np.log(found.pairs.spread))[0, 1] > 0.9
