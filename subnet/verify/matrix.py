@@ -20,9 +20,9 @@ from subnet.verify.workloads import BREAKING, WORKLOADS
 
 @dataclass(frozen=True, slots=True)
 class Honest:
-    """One honest way of computing. kernel: `sdpa` (fused attention where there is one) or `math`; threads: None for
-    the
-    caller's."""
+    """One honest way of computing. kernel: `sdpa` (fused attention where there is one) or `math`; threads: None for the
+    caller's.
+    """
 
     dtype: str
     head: str | None = None

@@ -74,8 +74,8 @@ class SpreadModel:
     """log spread = constant + context . (H, H^2, sqrt H, T) + state . described. H: nats at temperature 1; T: the
     sampling's temperature.
 
-    starts: beginnings of the prompts that it was measured with, rising. lengths: between
-    which logarithms of the length of a state the measured ones lie, but for a RARE share at either end.
+    starts: beginnings of the prompts that it was measured with, rising. lengths: between which logarithms of the length
+    of a state the measured ones lie, but for a RARE share at either end.
     """
 
     starts: tuple[tuple[int, ...], ...]
