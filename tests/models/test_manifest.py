@@ -79,7 +79,7 @@ def test_every_member_enters_the_digest() -> None:
                 at[path[-1]] = f"x{value}"
             case int() | float():
                 at[path[-1]] = value + 1
-            case {}:
+            case None | {}:
                 at[path[-1]] = {"threshold": 1}
         assert Manifest.from_json(changed).digest != digest, path
 
