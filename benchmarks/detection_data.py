@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from subnet.engine.decode import Completion, DecodeJob, decode, seeded_choice
 from subnet.engine.replay import ReplayChunk
 from subnet.models import load_model, load_tokenizer
-from subnet.verify.matrix import DEAR, HONEST, Run
+from subnet.verify.matrix import HONEST, Run, breaking_runs
 from subnet.verify.measure import Capture, Measured, compare
 from subnet.verify.workloads import BREAKING
 from tests.zoo.engines import CHEATS, Cheat
@@ -108,7 +108,7 @@ def _fitted() -> list[Run]:
         Run("bf16h", "general", jobs=4, batch=1),
         Run("fp16", "general", jobs=4, pairs=False),
     ]
-    runs += [Run("bf16h", name, jobs=16, chunks=2 if name in DEAR else 4) for name in BREAKING]
+    runs += breaking_runs("bf16h")
     runs += [Run("fp32", name, jobs=16) for name in BREAKING]
     runs += [Run("fp32", "general", chunks=4, pairs=False)]
     return [*runs, *(Run("fp32", name, jobs=16, chunks=4, pairs=False) for name in ("hot", "cool"))]

@@ -20,9 +20,8 @@ from subnet.verify.pairs import Pairs, fresh_records
 from subnet.verify.profile import ToleranceProfile
 
 STREAMS = 32
-
-
 BOTH = 2
+"""The side that is no half."""
 
 
 def half(chunk: Chunk, side: int) -> Measured:

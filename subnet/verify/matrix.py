@@ -98,8 +98,13 @@ class Run:
         return jobs
 
 
-DEAR = ("long", "greedy")
+_DEAR = ("long", "greedy")
 """Workloads of which fewer answers are measured: one takes minutes, the other says little."""
+
+
+def breaking_runs(miner: str) -> list[Run]:
+    """One configuration over all contexts that are made to break honest miners."""
+    return [Run(miner, name, jobs=16, chunks=2 if name in _DEAR else 4) for name in BREAKING]
 
 
 def honest_runs(tolerance_class: str, quick: bool = False) -> list[Run]:
@@ -108,5 +113,4 @@ def honest_runs(tolerance_class: str, quick: bool = False) -> list[Run]:
     if quick:
         return [Run(main, name, jobs=4, batch=4) for name in ("general", *BREAKING)]
     runs = [Run(main, "general", chunks=4), Run(main, "general", batch=8), Run(main, "general", jobs=4, batch=1)]
-    runs += [Run(main, name, jobs=16, chunks=2 if name in DEAR else 4) for name in BREAKING]
-    return [*runs, *(Run(name, "general") for name in others)]
+    return [*runs, *breaking_runs(main), *(Run(name, "general") for name in others)]
